@@ -1,0 +1,48 @@
+"""Message bodies as chains of stages; the rules stand in ``stage.pxd``."""
+
+from libc.stdint cimport uint8_t
+
+
+cdef class Stage:
+    """One step of a body's way; passes everything through until a subclass does better."""
+
+    cdef int connect(self, Stage down) except -1:
+        """Link ``down`` below this stage. A source starts to flow here, so connect from the sink upwards."""
+        self.down = down
+        down.up = self
+        return 0
+
+    cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
+        return self.down.write(data, size)
+
+    cdef int finish(self) except -1:
+        cdef Stage down = self.down
+        self.up = None
+        self.down = None
+        return down.finish()
+
+    cdef int fail(self, object error) except -1:
+        cdef Stage down = self.down
+        self.up = None
+        self.down = None
+        if down is not None:
+            down.fail(error)
+        return 0
+
+    cdef int pause(self) except -1:
+        if self.up is not None:
+            self.up.pause()
+        return 0
+
+    cdef int resume(self) except -1:
+        if self.up is not None:
+            self.up.resume()
+        return 0
+
+    cdef int cancel(self, object error) except -1:
+        cdef Stage up = self.up
+        self.up = None
+        self.down = None
+        if up is not None:
+            up.cancel(error)
+        return 0
