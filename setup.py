@@ -67,6 +67,8 @@ setup(
             "language_level": "3",
             "embedsignature": True,
             "binding": True,
+            # What holds C state would come back from a pickle without it.
+            "auto_pickle": False,
             "freethreading_compatible": False,
             "linetrace": FLAVOUR == "trace",
         },

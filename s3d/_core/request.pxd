@@ -32,4 +32,3 @@ cdef class Request:
 
     cpdef bytes header(self, bytes name)
     cpdef bytes param(self, bytes name)
-
