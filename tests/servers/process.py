@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 HOST = "127.0.0.1"
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+# A test run that is killed must not leave servers behind: the kernel ends them with the thread that started them.
+_DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 def free_ports(count: int) -> list[int]:
@@ -33,11 +33,6 @@ def accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0
-
-
-def _die_with_parent() -> None:
-    # A test run that is killed must not leave servers behind.
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class ServerProcess:
@@ -82,13 +77,12 @@ class ServerProcess:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                [*_DIE_WITH_PARENT, *self.command],
                 cwd=self.directory,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
                 start_new_session=True,
             )
 
@@ -122,9 +116,7 @@ class ServerProcess:
             return self.wait()
         except subprocess.TimeoutExpired:
             self.kill()
-            raise RuntimeError(
-                f"{self.name} still ran {self.stop_s} s after SIGTERM:\n{self.log[-4000:]}"
-            ) from None
+            raise RuntimeError(f"{self.name} still ran {self.stop_s} s after SIGTERM:\n{self.log[-4000:]}") from None
 
     def kill(self) -> None:
         """Ends the process and its children at once."""

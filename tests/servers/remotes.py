@@ -16,6 +16,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
 from servers.process import HOST, ServerProcess, accepts, free_ports
 
 REGION = "us-east-1"

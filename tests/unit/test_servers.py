@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError
+
 from servers.remotes import Credentials, Remote, client
 
 
@@ -27,3 +28,11 @@ def test_seaweedfs_refuses_an_unknown_bucket(seaweedfs: Remote) -> None:
     with pytest.raises(ClientError) as refused:
         seaweedfs.client().put_object(Bucket="nobody-made-this", Key="k", Body=b"x")
     assert refused.value.response["Error"]["Code"] == "NoSuchBucket"
+
+
+def test_bucket_is_cleaned_up_whatever_lies_in_it(bucket: str, direct) -> None:  # type: ignore[no-untyped-def]
+    direct.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    direct.put_object(Bucket=bucket, Key="a//b", Body=b"1")
+    direct.put_object(Bucket=bucket, Key="a//b", Body=b"2")
+    direct.delete_object(Bucket=bucket, Key="a//b")
+    direct.create_multipart_upload(Bucket=bucket, Key="unfinished")
