@@ -1,11 +1,12 @@
 """From a request's head to operation, bucket and key.
 
 Targets follow RFC 9112 §3.2; addresses the two styles of "Virtual hosting of buckets" in the Amazon S3 User Guide.
-Bucket and key are taken raw and percent-decoded once, never normalized: ``//``, ``..`` and every byte are part of a key.
+Bucket and key are taken raw and percent-decoded once, never normalized: ``//``, ``..`` and every byte may be part of a
+key.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.ref cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeASCII
@@ -48,11 +49,29 @@ cdef extern from *:
         }
         return 1;
     }
+
+    /* The end of the query pair that begins at data. *equals becomes the first "=" of it, or its end; *escaped whether
+     * anything in it is to be decoded. */
+    static const unsigned char *s3d_query_pair(const unsigned char *data, const unsigned char *end,
+                                               const unsigned char **equals, int *escaped) {
+        const unsigned char *split = NULL;
+        int found = 0;
+        for (; data < end && *data != '&'; data++) {
+            if (*data == '=' && split == NULL) split = data;
+            found |= (*data == '%') | (*data == '+');
+        }
+        *equals = split == NULL ? data : split;
+        *escaped = found;
+        return data;
+    }
     """
     bint s3d_unprintable(const uint8_t *data, Py_ssize_t size) noexcept nogil
     uint8_t s3d_lower(uint8_t byte) noexcept nogil
     bint s3d_equal_folded(const uint8_t *data, const uint8_t *lower, Py_ssize_t size) noexcept nogil
     bint s3d_bucket_bytes(const uint8_t *data, Py_ssize_t size) noexcept nogil
+    const uint8_t *s3d_query_pair(
+        const uint8_t *data, const uint8_t *end, const uint8_t **equals, int *escaped
+    ) noexcept nogil
 
 cdef enum:
     SERVICE = 0
@@ -197,7 +216,7 @@ cdef class Router:
         data = <const uint8_t *>PyBytes_AS_STRING(request.target)
         size = PyBytes_GET_SIZE(request.target)
         if s3d_unprintable(data, size):
-            raise Fault(FaultCode.INVALID_URI, "Couldn't parse the specified URI: it holds a space or control character.")
+            raise Fault(FaultCode.INVALID_URI, "Couldn't parse the specified URI: it holds a control character.")
         if size == 0 or data[0] != c"/":
             if size == 1 and data[0] == c"*" and request.method == OPTIONS:
                 request.operation = self.preflight
@@ -210,7 +229,7 @@ cdef class Router:
         bucket_size = self._virtual_size(request.host)
         if bucket_size >= 0:
             request.virtual_host = True
-            request.bucket = bucket_name(request.host[:bucket_size].lower())
+            request.bucket = virtual_bucket(<const uint8_t *>PyBytes_AS_STRING(request.host), bucket_size)
             start = 1
             target = OBJECT if size > 1 else BUCKET
         elif size == 1:
@@ -219,11 +238,7 @@ cdef class Router:
         else:
             slash = <const uint8_t *>memchr(data + 1, c"/", size - 1)
             bucket_size = size - 1 if slash is NULL else slash - data - 1
-            if 0 < bucket_size <= MAX_BUCKET_BYTES and s3d_bucket_bytes(data + 1, bucket_size) \
-                    and data[1] != c"." and data[1] != c"_":
-                request.bucket = PyUnicode_DecodeASCII(<const char *>data + 1, bucket_size, NULL)
-            else:
-                request.bucket = bucket_name(percent_decode(data + 1, bucket_size, False))
+            request.bucket = path_bucket(data + 1, bucket_size)
             start = bucket_size + 2
             target = OBJECT if start < size else BUCKET
         if target == OBJECT:
@@ -352,7 +367,9 @@ cdef class Router:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(request.query)
         cdef const uint8_t *end = data + size
         cdef const uint8_t *stop
-        cdef const uint8_t *equals
+        cdef const uint8_t *equals = NULL
+        cdef int escaped = 0
+        cdef Py_ssize_t value_size
         cdef list params = request.params
         cdef dict selectors = <dict>self.selectors[target]
         cdef PyObject *found
@@ -361,17 +378,16 @@ cdef class Router:
         cdef bytes strong = EMPTY
         cdef bytes weak = EMPTY
         while data < end:
-            stop = <const uint8_t *>memchr(data, c"&", end - data)
-            if stop is NULL:
-                stop = end
+            stop = s3d_query_pair(data, end, &equals, &escaped)
             if stop > data:
-                equals = <const uint8_t *>memchr(data, c"=", stop - data)
-                if equals is NULL:
-                    name = percent_decode(data, stop - data, True)
-                    value = EMPTY
-                else:
+                # A pair without "=" ends at `equals`.
+                value_size = stop - equals - 1 if stop > equals else 0
+                if escaped:
                     name = percent_decode(data, equals - data, True)
-                    value = percent_decode(equals + 1, stop - equals - 1, True)
+                    value = percent_decode(equals + 1, value_size, True) if value_size else EMPTY
+                else:
+                    name = PyBytes_FromStringAndSize(<const char *>data, equals - data)
+                    value = PyBytes_FromStringAndSize(<const char *>equals + 1, value_size) if value_size else EMPTY
                 found = PyDict_GetItem(selectors, name)
                 if found is not NULL:
                     selector = <Selector>found
@@ -391,25 +407,32 @@ cdef class Router:
         return strong if strong is not EMPTY else weak
 
 
-cdef str bucket_name(bytes name):
-    """``name`` as str, if a bucket of S3 or of a compatible store could have it; Fault INVALID_BUCKET_NAME otherwise.
+# Which buckets are let through is deliberately wide: whether one exists, the remote knows. Kept out are the empty name,
+# names that begin with a dot (as ".." does) or an underscore (s3d's own paths), and every byte that no store allows.
+cdef bint is_bucket(const uint8_t *data, Py_ssize_t size) noexcept:
+    return 0 < size <= MAX_BUCKET_BYTES and data[0] != c"." and data[0] != c"_" and s3d_bucket_bytes(data, size)
 
-    Deliberately wide: whether the bucket exists, the remote knows. What it keeps out: an empty name, one that begins
-    with a dot (as ``..`` does) or an underscore (s3d's own paths), slashes except in the ARN of an access point,
-    everything beyond ASCII.
-    """
-    cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(name)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(name)
+
+cdef str path_bucket(const uint8_t *data, Py_ssize_t size):
+    """The bucket that a path's first segment names, percent-encoded or not; the ARN of an access point has slashes."""
+    if is_bucket(data, size):
+        return PyUnicode_DecodeASCII(<const char *>data, size, NULL)
+    cdef bytes name = percent_decode(data, size, False)
     cdef bytes plain = name.replace(b"/", b":") if name.startswith(b"arn:") else name
-    if (
-        size == 0
-        or size > MAX_BUCKET_BYTES
-        or data[0] == c"."
-        or data[0] == c"_"
-        or not s3d_bucket_bytes(<const uint8_t *>PyBytes_AS_STRING(plain), size)
-    ):
+    if not is_bucket(<const uint8_t *>PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain)):
         raise Fault(FaultCode.INVALID_BUCKET_NAME, "The specified bucket is not valid.")
-    return PyUnicode_DecodeASCII(<const char *>data, size, NULL)
+    return PyUnicode_DecodeASCII(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), NULL)
+
+
+cdef str virtual_bucket(const uint8_t *data, Py_ssize_t size):
+    """The bucket that ``size`` bytes of a host name, in any letter case, stand for."""
+    cdef uint8_t[255] lower
+    cdef Py_ssize_t index
+    if not is_bucket(data, size):
+        raise Fault(FaultCode.INVALID_BUCKET_NAME, "The specified bucket is not valid.")
+    for index in range(size):  # is_bucket has bounded size by MAX_BUCKET_BYTES
+        lower[index] = s3d_lower(data[index])
+    return PyUnicode_DecodeASCII(<const char *>lower, size, NULL)
 
 
 cdef bytes domain_name(str domain):
