@@ -36,6 +36,7 @@ cdef class Request:
             self.query = target[mark + 1:]
         self.headers = headers
         self.content_length = content_length
+        self.keep_alive = True
         self.secure = secure
         self.peer = peer
         self.local = local
