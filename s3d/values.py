@@ -118,7 +118,7 @@ def read_int(text: str, low: int, high: int | None) -> int:
 
 
 def read_size(text: str, low: int, high: int | None) -> int:
-    """Bytes from `4096`, `10MB` (10 × 1000²) or `1.5GiB` (1024³); a fraction of a byte is cut off."""
+    """Bytes from `4096`, `10MB` (1000 * 1000) or `1.5GiB` (1024 ** 3); a fraction of a byte is cut off."""
     match = NUMBER_AND_UNIT.fullmatch(text)
     factor = SIZE_UNITS.get(match[2].lower()) if match and len(match[1]) <= 18 else None
     if match is None or factor is None:
@@ -275,7 +275,7 @@ def format_duration(seconds: float | None) -> str:
     if seconds is None:
         return "never"
     for unit, factor in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= factor and seconds % factor == 0:
+        if seconds >= 2 * factor and seconds % factor == 0:
             return f"{seconds / factor:.0f}{unit}"
     if 0 < seconds < 1:
         return f"{seconds * 1000:g}ms"
