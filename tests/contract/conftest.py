@@ -9,14 +9,16 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from contract.lacks import LACKS
-from contract.setups import SETUPS, Setup, start_setup
+from contract.recorder import OK, Recorder
+from contract.setups import SETUPS, STRANGER, Setup, start_setup
 from contract.wire import Wire
-from servers.daemon import S3dDaemon
-from servers.remotes import Remote
+from servers.daemon import LOCAL_CREDENTIALS, S3dDaemon
+from servers.remotes import REMOTE_CREDENTIALS, Remote
 
 DIRECT = bool(os.environ.get("S3D_TESTS_DIRECT"))
 
@@ -47,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         names = getattr(item, "callspec", None)
         setup = names.params.get("setup") if names is not None else None
-        if DIRECT and (item.get_closest_marker("s3d") or (setup is None and "setup" in _fixtures(item))):
+        if DIRECT and (item.get_closest_marker("s3d") or "recorded" in getattr(item, "fixturenames", [])):
             item.add_marker(pytest.mark.skip("looks at s3d itself"))
         if setup is None:
             continue
@@ -56,10 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
         elif reason is not None:
             item.add_marker(pytest.mark.skip(f"{SETUPS[setup][0]}: {reason}"))
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return list(getattr(item, "fixturenames", []))
 
 
 @pytest.fixture(scope="session")
@@ -175,3 +173,40 @@ def new_bucket(direct) -> Iterator[str]:  # type: ignore[no-untyped-def]
 def wire(setup: Setup) -> Wire:
     """Requests written by hand, signed for the setup."""
     return Wire(setup.endpoint, setup.credentials)
+
+
+@dataclass
+class Recording:
+    """An s3d whose remote is a `Recorder`."""
+
+    recorder: Recorder
+    daemon: S3dDaemon
+    wire: Wire
+
+
+@pytest.fixture(scope="session")
+def _recordings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Recording]]:
+    started: dict[str, Recording] = {}
+    for name, identity in (("sigv4", LOCAL_CREDENTIALS), ("none", None)):
+        recorder = Recorder()
+        daemon = S3dDaemon(
+            tmp_path_factory.mktemp(f"s3d-recorded-{name}"),
+            remote=recorder.endpoint,
+            credentials=REMOTE_CREDENTIALS,
+            identity=identity,
+        )
+        daemon.start("live")
+        started[name] = Recording(recorder, daemon, Wire(daemon.endpoint, identity or STRANGER))
+    yield started
+    for one in started.values():
+        one.daemon.stop()
+        one.recorder.close()
+
+
+@pytest.fixture(params=["sigv4", "none"])
+def recorded(request: pytest.FixtureRequest, _recordings: dict[str, Recording]) -> Iterator[Recording]:
+    """An s3d in front of an upstream that writes down what it gets, checking signatures and not."""
+    one = _recordings[request.param]
+    yield one
+    one.recorder.answer = OK
+    one.daemon.check_log()
