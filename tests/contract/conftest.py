@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from contract.lacks import LACKS
-from contract.recorder import OK, Recorder
+from contract.recorder import Recorder
 from contract.setups import SETUPS, STRANGER, Setup, start_setup
 from contract.wire import Wire
 from servers.daemon import LOCAL_CREDENTIALS, S3dDaemon
@@ -133,7 +133,7 @@ def _shared_buckets() -> set[str]:
 
 @pytest.fixture
 def bucket(direct, remote: Remote, _shared_buckets: set[str]) -> str:  # type: ignore[no-untyped-def]
-    """A bucket that the tests share, since a store takes its time to make one: keep to `key` and what begins with it."""
+    """A bucket that the tests share, since a store takes its time to make one: keep to `key` and what is below."""
     name = "shared"
     if remote.name not in _shared_buckets:
         direct.create_bucket(Bucket=name)
@@ -208,5 +208,5 @@ def recorded(request: pytest.FixtureRequest, _recordings: dict[str, Recording]) 
     """An s3d in front of an upstream that writes down what it gets, checking signatures and not."""
     one = _recordings[request.param]
     yield one
-    one.recorder.answer = OK
+    one.recorder.forget()
     one.daemon.check_log()

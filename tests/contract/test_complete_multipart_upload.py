@@ -26,6 +26,7 @@ def test_parts_become_the_object(s3, direct, bucket, key):
     assert direct.get_object(Bucket=bucket, Key=key)["Body"].read() == b"".join(PARTS)
 
 
+@pytest.mark.s3d
 def test_location_names_what_the_client_addressed(s3, setup, bucket, key):
     name = f"{key}/ü &+b"
     upload = s3.create_multipart_upload(Bucket=bucket, Key=name)["UploadId"]
@@ -106,6 +107,7 @@ def test_checksum_of_the_whole_object(s3, direct, bucket, key, algorithm):
     assert direct.get_object(Bucket=bucket, Key=key)["Body"].read() == b"".join(PARTS)
 
 
+@pytest.mark.s3d
 def test_answer_is_a_document_with_one_location(wire, direct, bucket, key):
     upload = direct.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
     [done] = upload_parts(direct, bucket, key, upload, [b"x"])

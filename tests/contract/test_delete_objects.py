@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from contract.refusals import missing, refused
 from contract.wire import checksum, md5, wrong
 
@@ -48,6 +50,7 @@ def _document(key: str) -> bytes:
     return f"<Delete><Object><Key>{key}</Key></Object></Delete>".encode()
 
 
+@pytest.mark.s3d
 def test_document_with_a_wrong_md5_deletes_nothing(wire, direct, bucket, key):
     direct.put_object(Bucket=bucket, Key=key, Body=b"x")
     body = _document(key)
@@ -56,6 +59,7 @@ def test_document_with_a_wrong_md5_deletes_nothing(wire, direct, bucket, key):
     assert not missing(direct, bucket, key)
 
 
+@pytest.mark.s3d
 def test_document_with_a_wrong_checksum_deletes_nothing(wire, direct, bucket, key):
     direct.put_object(Bucket=bucket, Key=key, Body=b"x")
     body = _document(key)

@@ -36,6 +36,7 @@ def test_answer_has_the_length_and_no_body(wire, stored):
     assert answer.header(b"content-length") == str(len(BODY)).encode()
 
 
+@pytest.mark.s3d
 def test_connection_goes_on_after_a_head(raw, wire, stored):
     head = wire.sign("HEAD", f"/{stored['Bucket']}/{stored['Key']}").head
     get = wire.sign("GET", f"/{stored['Bucket']}/{stored['Key']}").head

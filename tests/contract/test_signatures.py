@@ -65,7 +65,8 @@ def test_clock_that_is_too_far_off(checked, wire, bucket, offset_s):
 
 
 def test_signature_of_version_2(checked, wire, bucket):
-    head = f"GET /{bucket} HTTP/1.1\r\nHost: {wire.host}\r\nAuthorization: AWS {wire.credentials.access_key_id}:AAAA\r\n\r\n"
+    authorization = f"AWS {wire.credentials.access_key_id}:AAAA"
+    head = f"GET /{bucket} HTTP/1.1\r\nHost: {wire.host}\r\nAuthorization: {authorization}\r\n\r\n"
     answer = exchange(wire.endpoint, head.encode())
     assert answer.status == 400
     assert b"AWS4-HMAC-SHA256" in answer.body

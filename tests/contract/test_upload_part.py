@@ -44,6 +44,7 @@ def test_part_number_out_of_range(wire, upload, number):
     assert (answer.status, answer.error_code) == (400, "InvalidArgument")
 
 
+@pytest.mark.s3d
 @pytest.mark.parametrize("what", ["md5", "crc32", "sha256"])
 def test_part_with_a_wrong_digest_is_not_stored(wire, direct, upload, what):
     body = b"part" * 10_000

@@ -11,6 +11,7 @@ import binascii
 import datetime
 import hashlib
 import hmac
+import http.client
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -274,3 +275,17 @@ class Wire:
                 signature = ("0" if signature[0] != "0" else "1") + signature[1:]
             out += b"x-amz-trailer-signature:" + signature.encode() + b"\r\n"
         return out + b"\r\n"
+
+
+def fetch(
+    method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Fetches a URL as curl would: (status, headers by names in lower case, body)."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
