@@ -12,6 +12,27 @@ from servers.raw import exchange
 from servers.remotes import REMOTE_CREDENTIALS
 
 
+@pytest.fixture
+def s3(setup):
+    """A boto3 client that presigns with Signature Version 4; by default it is still 2."""
+    connection = setup.client(signature_version="s3v4")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.s3d
+def test_version_2_is_refused_and_told_what_to_do(setup, bucket, key):
+    if not setup.checks_signatures:
+        pytest.skip("nobody checks signatures here")
+    outdated = setup.client()
+    url = outdated.generate_presigned_url("get_object", {"Bucket": bucket, "Key": key})
+    outdated.close()
+    assert "AWSAccessKeyId=" in url
+    status, _, body = fetch("GET", url)
+    assert status == 400
+    assert b"AWS4-HMAC-SHA256" in body
+
+
 def test_get(s3, direct, bucket, key):
     name = f"{key}/a b+c/ü"
     direct.put_object(Bucket=bucket, Key=name, Body=b"x")

@@ -1,4 +1,4 @@
-"""pyarrow's S3 filesystem: `arrow.py roundtrip BUCKET/KEY` writes and reads Parquet, `tree BUCKET/KEY` lists, removes."""
+"""pyarrow's S3 filesystem: `arrow.py roundtrip BUCKET/KEY` writes and reads Parquet, `tree …` lists and removes."""
 
 import json
 import os
