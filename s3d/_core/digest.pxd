@@ -35,7 +35,7 @@ cdef class Digests:
     cdef uint32_t _crc32, _crc32c
     cdef uint64_t _crc64nvme
     cdef Sha256 _sha256
-    cdef dict _updaters                # Algorithm: object with update and digest (or finalize)
+    cdef dict _updaters                # Algorithm: object with update and digest
     cdef list _expected                # [(Algorithm, digest, what to raise), …]
     cdef dict _results                 # Algorithm: digest; set once finished
 

@@ -4,8 +4,8 @@ Sources: "Checking object integrity" in the Amazon S3 user guide; RFC 1864 for C
 base64 of its bytes, most significant first.
 
 CRC32C and CRC64NVME come from awscrt (17 and 9 GB/s at 64 KiB on the machine they were chosen on), CRC32 from zlib,
-which is as fast there as awscrt's and costs a third per call; the XXH family from awscrt, because that is what the SDKs
-send; SHA-256 from `native_sha256.h` where the CPU has instructions for it; the rest from hashlib.
+which is as fast there as awscrt's and costs a third per call; the XXH family from xxhash, since awscrt's objects take
+no memoryview; SHA-256 from `native_sha256.h` where the CPU has instructions for it; the rest from hashlib.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import zlib
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 
+import xxhash
 from awscrt import checksums
 
 from cpython.buffer cimport PyBUF_READ
@@ -49,9 +50,9 @@ cdef dict MAKERS = {
     <int>Algorithm.MD5: lambda: hashlib.md5(usedforsecurity=False),
     <int>Algorithm.SHA1: lambda: hashlib.sha1(usedforsecurity=False),
     <int>Algorithm.SHA512: hashlib.sha512,
-    <int>Algorithm.XXHASH64: checksums.XXHash.new_xxhash64,
-    <int>Algorithm.XXHASH3: checksums.XXHash.new_xxhash3_64,
-    <int>Algorithm.XXHASH128: checksums.XXHash.new_xxhash3_128,
+    <int>Algorithm.XXHASH64: xxhash.xxh64,
+    <int>Algorithm.XXHASH3: xxhash.xxh3_64,
+    <int>Algorithm.XXHASH128: xxhash.xxh3_128,
 }
 cdef object crc32 = zlib.crc32
 cdef object crc32c = checksums.crc32c
@@ -161,7 +162,7 @@ cdef class Digests:
                 self._sha256.final(sha256_bytes)
                 self._results[<int>Algorithm.SHA256] = PyBytes_FromStringAndSize(<const char *>sha256_bytes, 32)
             for key, updater in self._updaters.items():
-                self._results[key] = updater.finalize() if key >= <int>Algorithm.XXHASH64 else updater.digest()
+                self._results[key] = updater.digest()
         return self._results[algorithm]
 
     cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1:
