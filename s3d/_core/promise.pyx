@@ -28,6 +28,16 @@ cdef class _FutureObserver(Observer):
         return 0
 
 
+cdef class _Adopter(Observer):
+    """Settles one promise as another was."""
+    cdef Promise outer
+
+    cdef int settled(self, Promise promise) except -1:
+        if promise.error is not None:
+            return self.outer.reject(promise.error)
+        return self.outer.resolve(promise.value)
+
+
 cdef class Promise:
     """A value or an error that comes later, for exactly one observer.
 
@@ -52,44 +62,68 @@ cdef class Promise:
         cdef Observer observer = self.observer
         self.done = True
         self.canceller = None
-        self.transform = None
         if observer is not None:
             self.observer = None
             observer.settled(self)
         return 0
 
+    cdef int _apply(self, object transform, object outcome) except -1:
+        """Settle with what ``transform`` makes of ``outcome``."""
+        cdef _Adopter adopter
+        self.transform = None
+        self.recover = None
+        self.canceller = None
+        try:
+            value = transform(outcome)
+        except BaseException as error:
+            self.error = error
+            return self._settle()
+        if isinstance(value, Promise):
+            adopter = _Adopter.__new__(_Adopter)
+            adopter.outer = self
+            self.canceller = (<Promise>value).cancel
+            return (<Promise>value).observe(adopter)
+        self.value = value
+        return self._settle()
+
     cpdef int resolve(self, object value) except -1:
-        """Settle with ``value``, after the transform of `then` if there is one."""
+        """Settle with ``value``, or with what `then` makes of it."""
         if self.done:
             return 0
         if self.transform is not None:
-            try:
-                value = self.transform(value)
-            except BaseException as error:
-                self.error = error
-                self._settle()
-                return 0
+            return self._apply(self.transform, value)
         self.value = value
         return self._settle()
 
     cpdef int reject(self, object error) except -1:
-        """Settle with ``error``, an exception instance."""
+        """Settle with ``error``, an exception instance, or with what the second half of `then` makes of it."""
         if self.done:
             return 0
+        if self.recover is not None:
+            return self._apply(self.recover, error)
         self.error = error
         return self._settle()
 
-    def then(self, transform):
-        """Map the value by ``transform`` before it is told; returns this promise. Only before it is settled."""
-        if self.done:
-            if self.error is None:
-                try:
-                    self.value = transform(self.value)
-                except BaseException as error:
-                    self.error = error
-        else:
+    def then(self, transform, recover=None):
+        """Settle later with ``transform(value)`` or ``recover(error)``; returns the promise to wait for.
+
+        Either may raise, or return another promise whose outcome becomes this one's. Once per promise.
+        """
+        cdef Promise outer
+        if self.transform is not None or self.recover is not None:
+            raise RuntimeError("a promise is mapped once")
+        if not self.done:
             self.transform = transform
-        return self
+            self.recover = recover
+            return self
+        outer = Promise()
+        if self.error is None:
+            outer._apply(transform, self.value)
+        elif recover is not None:
+            outer._apply(recover, self.error)
+        else:
+            outer.reject(self.error)
+        return outer
 
     def on_cancel(self, canceller):
         """Replace what `cancel` calls: the work behind the promise has passed to somebody else."""
@@ -102,6 +136,8 @@ cdef class Promise:
         if self.done:
             return
         self.canceller = None
+        self.transform = None
+        self.recover = None
         self.reject(asyncio.CancelledError())
         if canceller is not None:
             canceller()

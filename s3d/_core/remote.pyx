@@ -63,6 +63,11 @@ cdef class RemoteConnection(Channel):
         self.stall_timeout_s = stall_timeout_s
 
     @property
+    def attached(self):
+        """Whether the transport has introduced itself."""
+        return self.transport is not None
+
+    @property
     def usable(self):
         """Whether a request may be started now."""
         return not self.lost and not self.busy and self.transport is not None

@@ -35,4 +35,3 @@ cdef class Request:
 
     cpdef bytes header(self, bytes name)
     cpdef bytes param(self, bytes name)
-

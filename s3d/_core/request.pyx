@@ -2,8 +2,6 @@
 
 from libc.stdint cimport int64_t
 
-from s3d._core.stage cimport Stage
-
 
 cdef class Request:
     """One HTTP request.

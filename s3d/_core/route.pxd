@@ -3,7 +3,7 @@
 from s3d._core.request cimport Request
 
 
-cdef class Line:
+cdef class _Line:
     cdef int operation
     cdef tuple queries          # query keys (bytes) that must be there
     cdef tuple headers          # header names (bytes, lower case) that must be there
@@ -16,7 +16,7 @@ cdef class Line:
     cdef bint fits(self, Request request) except -1
 
 
-cdef class Selector:
+cdef class _Selector:
     cdef bytes name
     cdef bint strong            # the bare key selects
     cdef dict values            # value → name of the cell entry that the pair selects; None when no pair does
@@ -24,9 +24,9 @@ cdef class Selector:
 
 cdef class Router:
     cdef dict methods           # method (bytes) → row
-    cdef list cells             # 3 * row + target → {entry name (bytes): [Line, …]}
-    cdef list selectors         # target → {query key (bytes): Selector}
-    cdef dict literals          # path (bytes) → [(method, Line), …]
+    cdef list cells             # 3 * row + target → {entry name (bytes): [_Line, …]}
+    cdef list selectors         # target → {query key (bytes): _Selector}
+    cdef dict literals          # path (bytes) → [(method, _Line), …]
     cdef list domains           # lower-case bytes, longest first
     cdef int preflight          # index of the operation that OPTIONS always is, -1 if there is none
 

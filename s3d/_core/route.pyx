@@ -92,7 +92,8 @@ cdef bytes AUTHORIZATION = b"authorization"
 
 
 @cython.final
-cdef class Line:
+@cython.auto_pickle(False)
+cdef class _Line:
     """One line of the table: an operation, and what a request must show for it."""
 
     def __cinit__(self, object route):
@@ -134,7 +135,8 @@ cdef bint has_hoisted(Request request, bytes header) except -1:
 
 
 @cython.final
-cdef class Selector:
+@cython.auto_pickle(False)
+cdef class _Selector:
     """A query key that selects an operation, bare or with one of ``values``."""
 
     def __cinit__(self, bytes name):
@@ -142,6 +144,7 @@ cdef class Selector:
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Router:
     """Routes requests by a table of lines; immutable, and cheap enough to ask for every request.
 
@@ -151,7 +154,7 @@ cdef class Router:
     """
 
     def __init__(self, object routes, object domains=()):
-        cdef Line line
+        cdef _Line line
         self.methods = {}
         self.cells = []
         self.selectors = [{}, {}, {}]
@@ -159,7 +162,7 @@ cdef class Router:
         self.preflight = -1
         self.domains = sorted({domain_name(domain) for domain in domains}, key=len, reverse=True)
         for route in routes:
-            line = Line(route)
+            line = _Line(route)
             if route.method == OPTIONS:
                 self.preflight = line.operation
             if route.method not in self.methods:
@@ -175,7 +178,7 @@ cdef class Router:
         """Register the selector of ``route``; return the name of its entry in the cell."""
         if not route.selector:
             return EMPTY
-        cdef Selector selector = self.selectors[route.target].setdefault(route.selector, Selector(route.selector))
+        cdef _Selector selector = self.selectors[route.target].setdefault(route.selector, _Selector(route.selector))
         if route.selector_value is None:
             selector.strong = True
             return route.selector
@@ -265,7 +268,7 @@ cdef class Router:
     cdef int _select(self, Request request, dict cell, bytes entry) except -1:
         """The operation of the first line in the ``entry`` of ``cell`` that fits."""
         cdef PyObject *found = PyDict_GetItem(cell, entry)
-        cdef Line line
+        cdef _Line line
         cdef bytes name
         if found is NULL and memchr(PyBytes_AS_STRING(entry), c"=", PyBytes_GET_SIZE(entry)) is not NULL:
             # A weak selector that this method does not know, as in PUT ?list-type=2, selects nothing.
@@ -308,8 +311,11 @@ cdef class Router:
         if end == start:
             raise Fault(FaultCode.INVALID_URI, "Couldn't parse the specified URI: it names no host.")
         request.host = target[start:end]
-        # `path` runs to the first "?" as it does in origin form, so only its beginning moves.
-        request.path = request.path[end:] or b"/"
+        start = end
+        while end < size and data[end] != c"?":
+            end += 1
+        # An empty path is the root (RFC 9110 §4.2.3). The query, after the first "?", is the same in both forms.
+        request.path = target[start:end] if end > start else b"/"
         return 0
 
     cdef Py_ssize_t _virtual_size(self, bytes host) except -2:
@@ -345,7 +351,7 @@ cdef class Router:
     cdef int _literal(self, Request request) except -2:
         """The operation that has exactly this path, and whose required bindings are there; -1 if there is none."""
         cdef PyObject *found = PyDict_GetItem(self.literals, request.path)
-        cdef Line line
+        cdef _Line line
         if found is NULL:
             return -1
         for method, line in <list>found:
@@ -373,7 +379,7 @@ cdef class Router:
         cdef list params = request.params
         cdef dict selectors = <dict>self.selectors[target]
         cdef PyObject *found
-        cdef Selector selector
+        cdef _Selector selector
         cdef bytes name, value
         cdef bytes strong = EMPTY
         cdef bytes weak = EMPTY
@@ -390,7 +396,7 @@ cdef class Router:
                     value = PyBytes_FromStringAndSize(<const char *>equals + 1, value_size) if value_size else EMPTY
                 found = PyDict_GetItem(selectors, name)
                 if found is not NULL:
-                    selector = <Selector>found
+                    selector = <_Selector>found
                     if selector.strong:
                         if strong is not EMPTY and strong != name:
                             # Which one the remote would take is its own affair; a request that was authorized as one

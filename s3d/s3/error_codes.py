@@ -22,8 +22,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "BadRequest": (400, "An error occurred when parsing the HTTP request."),
     "BucketAlreadyExists": (
         409,
-        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
-        "Please select a different name and try again.",
+        (
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
+            "Please select a different name and try again."
+        ),
     ),
     "BucketAlreadyOwnedByYou": (
         409,
@@ -44,8 +46,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "HttpVersionNotSupported": (505, "The HTTP version specified is not supported."),
     "IllegalLocationConstraintException": (
         400,
-        "The unspecified location constraint is incompatible for the region specific endpoint this request was "
-        "sent to.",
+        (
+            "The unspecified location constraint is incompatible for the region specific endpoint this request was "
+            "sent to."
+        ),
     ),
     "IllegalVersioningConfigurationException": (
         400,
@@ -85,8 +89,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "InvalidObjectState": (403, "The operation is not valid for the object's storage class"),
     "InvalidPart": (
         400,
-        "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
-        "specified entity tag may not match the part's entity tag.",
+        (
+            "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
+            "specified entity tag may not match the part's entity tag."
+        ),
     ),
     "InvalidPartNumber": (416, "The requested partnumber is not satisfiable"),
     "InvalidPartOrder": (
@@ -112,8 +118,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "InvalidTag": (400, "The tag provided was not a valid tag."),
     "InvalidTargetBucketForLogging": (
         400,
-        "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants "
-        "for the log-delivery group.",
+        (
+            "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate "
+            "grants for the log-delivery group."
+        ),
     ),
     "InvalidToken": (400, "The provided token is malformed or otherwise invalid."),
     "InvalidURI": (400, "Couldn't parse the specified URI."),
@@ -132,7 +140,10 @@ ERRORS: dict[str, tuple[int, str]] = {
         400,
         "The request contained trailing data that was not well-formed or did not conform to our published schema.",
     ),
-    "MalformedXML": (400, "The XML you provided was not well-formed or did not validate against our published schema"),
+    "MalformedXML": (
+        400,
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    ),
     "MaxMessageLengthExceeded": (400, "Your request was too big."),
     "MaxPostPreDataLengthExceededError": (
         400,
@@ -159,8 +170,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "NoSuchTagSet": (404, "The TagSet does not exist"),
     "NoSuchUpload": (
         404,
-        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "
-        "completed.",
+        (
+            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "
+            "completed."
+        ),
     ),
     "NoSuchVersion": (404, "The specified version does not exist."),
     "NoSuchWebsiteConfiguration": (404, "The specified bucket does not have a website configuration"),
@@ -175,8 +188,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
     "PermanentRedirect": (
         301,
-        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all "
-        "future requests to this endpoint.",
+        (
+            "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all "
+            "future requests to this endpoint."
+        ),
     ),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
     "Redirect": (307, "Please re-send this request to the specified temporary endpoint."),
@@ -186,8 +201,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "RequestTimeout": (
         400,
-        "Your socket connection to the server was not read from or written to within the timeout period. Idle "
-        "connections will be closed.",
+        (
+            "Your socket connection to the server was not read from or written to within the timeout period. Idle "
+            "connections will be closed."
+        ),
     ),
     "RequestTorrentOfBucketError": (400, "Requesting the torrent file of a bucket is not permitted."),
     "RestoreAlreadyInProgress": (409, "Object restore is already in progress"),
@@ -198,8 +215,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "ServiceUnavailable": (503, "Service is unable to handle request."),
     "SignatureDoesNotMatch": (
         403,
-        "The request signature we calculated does not match the signature you provided. Check your key and signing "
-        "method.",
+        (
+            "The request signature we calculated does not match the signature you provided. Check your key and signing "
+            "method."
+        ),
     ),
     "SlowDown": (503, "Please reduce your request rate."),
     "TemporaryRedirect": (307, "Please re-send this request to the specified temporary endpoint."),
@@ -211,8 +230,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "UnsupportedSignature": (400, "The signature version of the request is not supported."),
     "UserKeyMustBeSpecified": (
         400,
-        "The bucket POST must contain the specified field name. If it is specified, please check the order of the "
-        "fields.",
+        (
+            "The bucket POST must contain the specified field name. If it is specified, please check the order of the "
+            "fields."
+        ),
     ),
     "XAmzContentSHA256Mismatch": (
         400,

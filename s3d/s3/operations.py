@@ -135,31 +135,31 @@ class OperationTable:
 # The parts of service-2.json that matter; msgspec skips all others without making objects of them.
 
 
-class _Http(msgspec.Struct):
+class _Http(msgspec.Struct, rename="camel"):
     method: str
-    requestUri: str
+    request_uri: str
 
 
 class _Shape(msgspec.Struct):
     shape: str
 
 
-class _Endpoint(msgspec.Struct):
-    hostPrefix: str = ""
+class _Endpoint(msgspec.Struct, rename="camel"):
+    host_prefix: str = ""
 
 
-class _Operation(msgspec.Struct):
+class _Operation(msgspec.Struct, rename="camel"):
     name: str
     http: _Http
     input: _Shape | None = None
     deprecated: bool = False
     endpoint: _Endpoint | None = None
-    staticContextParams: dict[str, msgspec.Raw] = {}
+    static_context_params: dict[str, msgspec.Raw] = {}
 
 
-class _Member(msgspec.Struct):
+class _Member(msgspec.Struct, rename="camel"):
     location: str = ""
-    locationName: str = ""
+    location_name: str = ""
 
 
 class _Structure(msgspec.Struct):
@@ -212,8 +212,8 @@ def load_operations() -> OperationTable:
 
 
 def _modelled(source: _Operation, shapes: dict[str, msgspec.Raw]) -> Operation:
-    path, _, query = source.http.requestUri.partition("?")
-    fixed = [(key, value if equals else None) for key, equals, value in (pair.partition("=") for pair in query.split("&"))]
+    path, _, query = source.http.request_uri.partition("?")
+    pairs = [pair.partition("=") for pair in query.split("&")]
     required: dict[str, list[str]] = {"querystring": [], "header": []}
     optional: list[str] = []
     if source.input is not None:
@@ -221,23 +221,23 @@ def _modelled(source: _Operation, shapes: dict[str, msgspec.Raw]) -> Operation:
         for name, member in structure.members.items():
             if name in structure.required:
                 if member.location in required:
-                    required[member.location].append(member.locationName or name)
+                    required[member.location].append(member.location_name or name)
             elif member.location == "querystring":
-                optional.append(member.locationName or name)
+                optional.append(member.location_name or name)
     return Operation(
         index=-1,
         name=source.name,
         method=source.http.method,
-        uri=source.http.requestUri,
+        uri=source.http.request_uri,
         target=_target(path),
         path="" if path == "/" or path.startswith("/{") else path,
         # Some models fix an x-id in the URI; no other client sends it, so it cannot be required.
-        query=tuple((key, value) for key, value in fixed if key and key != "x-id"),
+        query=tuple((key, value if equals else None) for key, equals, value in pairs if key not in ("", "x-id")),
         required_query=tuple(required["querystring"]),
         optional_query=tuple(optional),
         required_headers=tuple(name.lower() for name in required["header"]),
-        host_prefix=source.endpoint.hostPrefix if source.endpoint else "",
-        express_control="UseS3ExpressControlEndpoint" in source.staticContextParams,
+        host_prefix=source.endpoint.host_prefix if source.endpoint else "",
+        express_control="UseS3ExpressControlEndpoint" in source.static_context_params,
         successor="?" if source.deprecated else "",
     )
 

@@ -1,4 +1,4 @@
-"""The router: targets, addresses, keys and queries. What selects which operation stands in tests/unit/test_operations.py.
+"""The router: targets, addresses, keys and queries; ``tests/unit/test_operations.py`` says what selects an operation.
 
 Sources: RFC 9112 §3.2 for targets; "Virtual hosting of buckets" and "Object key names" of the Amazon S3 User Guide.
 """
@@ -177,7 +177,9 @@ def test_a_host_that_names_an_impossible_bucket_is_refused(host: bytes) -> None:
     assert refusal(b"/key", host) == FaultCode.INVALID_BUCKET_NAME
 
 
-@pytest.mark.parametrize("domain", ["", ".", "a..b", "127.0.0.1", "::1", "[::1]", "a b", "localhost:80", "é.com", ".com"])
+@pytest.mark.parametrize(
+    "domain", ["", ".", "a..b", "127.0.0.1", "::1", "[::1]", "a b", "localhost:80", "é.com", ".com"]
+)
 def test_a_domain_that_is_no_host_name_is_a_value_error(domain: str) -> None:
     with pytest.raises(ValueError, match="not a domain name"):
         Router(TABLE.routes, [domain])
@@ -261,7 +263,9 @@ def test_a_key_is_decoded_once_and_never_normalized(path: bytes, key: bytes, vir
     assert (request.bucket, request.key, name_of(request)) == ("bucket", key, "GetObject")
 
 
-@pytest.mark.parametrize("target", [b"/bucket/%", b"/bucket/%4", b"/bucket/%zz", b"/bucket/%%41", b"/b%2/key", b"/b%g0"])
+@pytest.mark.parametrize(
+    "target", [b"/bucket/%", b"/bucket/%4", b"/bucket/%zz", b"/bucket/%%41", b"/b%2/key", b"/b%g0"]
+)
 def test_a_malformed_escape_in_the_path_is_an_invalid_uri(target: bytes) -> None:
     assert refusal(target) == FaultCode.INVALID_URI
 
@@ -312,11 +316,11 @@ def test_a_malformed_escape_in_the_query_is_an_invalid_uri(query: bytes) -> None
     assert refusal(b"/bucket?" + query) == FaultCode.INVALID_URI
 
 
-def test_routing_again_starts_afresh() -> None:
-    request = Request(b"GET", b"/bucket/key?acl", [(b"host", b"localhost")])
+@pytest.mark.parametrize("target", [b"/bucket/key?acl", b"http://localhost/bucket/key?acl"])
+def test_routing_again_starts_afresh(target: bytes) -> None:
+    request = routed(target)
     ROUTER.route(request)
-    ROUTER.route(request)
-    assert request.params == [(b"acl", b"")]
+    assert (request.bucket, request.key, request.params) == ("bucket", b"key", [(b"acl", b"")])
 
 
 # Properties.
@@ -341,15 +345,16 @@ def test_every_query_arrives_byte_for_byte(pairs: list[tuple[bytes, bytes]]) -> 
     request = Request(b"OPTIONS", b"/bucket?" + query, [])
     try:
         ROUTER.route(request)
-    except Fault as fault:  # two subresources by chance
-        assert fault.code == FaultCode.INVALID_ARGUMENT
+    except Fault as fault:
+        if fault.code != FaultCode.INVALID_ARGUMENT:  # two subresources by chance
+            raise
     else:
         assert request.params == pairs
 
 
 TARGET_PARTS = st.sampled_from(
-    [b"/", b"//", b"?", b"&", b"=", b"%", b"%2", b"%2f", b"%00", b"..", b"*", b"http://", b"@", b"acl", b"uploadId"]
-    + [b"partNumber", b"list-type=2", b"bucket", b"WriteGetObjectResponse", b"\x00", b"\xff", b"x-amz-copy-source"]
+    b"/ // ? & = % %2 %2f %00 .. * http:// @ acl uploadId partNumber list-type=2 bucket WriteGetObjectResponse "
+    b"x-amz-copy-source \x00 \xff".split(b" ")
 )
 
 
