@@ -45,7 +45,7 @@ cdef class Digests:
     cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1
     cdef int expect_sha256(self, bytes payload_hash) except -1
     cdef int expect_checksum(self, bytes name, bytes value) except -1
-    cdef int expect_headers(self, Request request, bint checksums, list trailers) except -1
+    cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1
     cdef int verify(self) except -1
 
 

@@ -19,7 +19,7 @@ from awscrt import checksums
 from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t
 
 from s3d._core.fault cimport Fault, FaultCode
 from s3d._core.request cimport Request
@@ -197,14 +197,14 @@ cdef class Digests:
             ),
         )
 
-    cdef int expect_headers(self, Request request, bint checksums, list trailers) except -1:
-        """Expect what Content-MD5 and, if ``checksums``, x-amz-checksum-… headers say.
+    cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1:
+        """Expect what Content-MD5 and, if ``with_checksums``, x-amz-checksum-… headers say.
 
         ``trailers`` are the names of the trailers to come; their values are expected when they have come. Raises
         INVALID_DIGEST or INVALID_REQUEST when the headers contradict each other or are malformed.
         """
         cdef tuple pair
-        cdef bytes name, value, md5 = None, checksum = None, checksum_name = None, sdk = None
+        cdef bytes name, md5 = None, checksum = None, checksum_name = None, sdk = None
         cdef bytes digest
         for pair in request.headers:
             name = <bytes>pair[0]
@@ -212,7 +212,7 @@ cdef class Digests:
                 if md5 is not None:
                     raise Fault(FaultCode.INVALID_DIGEST, "The Content-MD5 you specified was invalid.")
                 md5 = <bytes>pair[1]
-            elif not checksums or not name.startswith(b"x-amz-"):
+            elif not with_checksums or not name.startswith(b"x-amz-"):
                 continue
             elif name in BY_HEADER:
                 if checksum is not None:

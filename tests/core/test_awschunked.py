@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import hmac
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from s3d._core.awschunked import ChunkedDecoder, Framer
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, Signer, SigningContext, Verifier
+from s3d._core.sigv4 import Credentials, Signer, SigningContext
+from s3d._core.verify import Verifier
 
 CREDENTIALS = Credentials(b"AKID", b"secret")
 NOW_S = calendar.timegm((2026, 3, 14, 15, 9, 26))
@@ -75,7 +77,7 @@ def unsigned_decoder(size: int) -> ChunkedDecoder:
 
 def decode(decoder: ChunkedDecoder, body: bytes, cuts: list[int] | None = None) -> bytes:
     edges = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts or [])})
-    out = b"".join(decoder.decode(body[start:stop]) for start, stop in zip(edges, edges[1:], strict=False))
+    out = b"".join(decoder.decode(body[start:stop]) for start, stop in pairwise(edges))
     decoder.close()
     return out
 

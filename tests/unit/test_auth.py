@@ -190,7 +190,8 @@ def test_a_form_without_policy_is_anonymous() -> None:
 
 
 def test_a_form_signed_by_version_2_is_refused() -> None:
-    refused({**form(x_amz_signature=None), "awsaccesskeyid": "AKIDROOT"}, "InvalidRequest", "Please use AWS4-HMAC-SHA256")
+    fields = {**form(x_amz_signature=None), "awsaccesskeyid": "AKIDROOT"}
+    refused(fields, "InvalidRequest", "Please use AWS4-HMAC-SHA256")
 
 
 @pytest.mark.parametrize(
