@@ -57,6 +57,8 @@ cdef class Upload(Stage):
             return 0
         if self._wire_left >= 0:
             if size > self._wire_left:
+                # What is too much is refused after what is not, so that a body ends alike in any split.
+                self.write(data, <Py_ssize_t>self._wire_left)
                 raise Fault(FaultCode.INCOMPLETE_BODY, "The body is longer than its Content-Length.")
             self._wire_left -= size
         if self.decoder is None:
