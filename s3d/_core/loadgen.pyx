@@ -18,18 +18,13 @@ import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, itimerspec, timespec
 from posix.unistd cimport close as close_fd, read as read_fd
 
-cdef extern from "<string.h>" nogil:
-    void *memmem(const void *data, size_t size, const void *wanted, size_t wanted_size)
-    void *memchr(const void *data, int wanted, size_t size)
-
-cdef extern from "<strings.h>" nogil:
-    int strncasecmp(const char *one, const char *other, size_t size)
+from s3d._core.answer cimport AnswerReader
+from s3d._core.tally cimport Tally
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -52,175 +47,16 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_CLOEXEC
 
 cdef enum:
-    # 128 steps per power of two: a recorded value is off by less than 1 %, from 1 ns to 2^42 ns (73 minutes).
-    STEP_BITS = 7
-    STEPS = 128
-    TOP_BIT = 42
-    BUCKETS = (TOP_BIT - STEP_BITS + 1) * STEPS
-
-    HEAD_MAX = 16384           # bytes of one response head; longer is malformed
     INBOX = 262144             # bytes; half an L2, shared by all connections of a Load
     SEND_BURST = 16            # sends of one connection before the others have their turn
     SEND_SPAN = 262144         # bytes of a body given to the transport at once when the socket is full
     SAMPLE_MAX = 1024          # bytes kept of the first unexpected answer
-
-# Where a connection stands in the response it reads.
-cdef enum:
-    AT_HEAD
-    AT_BODY            # `left` bytes to come
-    AT_EOF             # everything until the server closes
-    AT_CHUNK_SIZE
-    AT_CHUNK_EXTENSION
-    AT_CHUNK_DATA
-    AT_CHUNK_END
-    AT_TRAILER
 
 
 cdef inline int64_t now_ns() noexcept nogil:
     cdef timespec moment
     clock_gettime(CLOCK_MONOTONIC, &moment)
     return moment.tv_sec * <int64_t>1000000000 + moment.tv_nsec
-
-
-cdef inline int bucket_of(int64_t value) noexcept nogil:
-    cdef int shift = 0
-    cdef uint64_t rest
-    if value < STEPS * 2:
-        return <int>value
-    if value >= (<int64_t>1 << TOP_BIT):
-        return BUCKETS - 1
-    rest = <uint64_t>value
-    while rest >= STEPS * 2 << 8:
-        rest >>= 8
-        shift += 8
-    while rest >= STEPS * 2:
-        rest >>= 1
-        shift += 1
-    return shift * STEPS + <int>rest
-
-
-cdef inline int64_t bucket_low(int bucket) noexcept nogil:
-    cdef int shift
-    if bucket < STEPS * 2:
-        return bucket
-    shift = bucket // STEPS - 1
-    return <int64_t>(bucket - shift * STEPS) << shift
-
-
-cdef class Histogram:
-    """Latencies in nanoseconds, counted in log-linear buckets of less than 1 % width (as HdrHistogram does).
-
-    Its size is fixed (36 KiB) whatever is recorded. ``min_ns``, ``max_ns`` and ``total_ns`` are exact.
-    """
-    cdef readonly int64_t count
-    cdef readonly int64_t min_ns
-    cdef readonly int64_t max_ns
-    cdef readonly int64_t total_ns
-    cdef uint64_t counts[BUCKETS]
-
-    def __cinit__(self):
-        memset(self.counts, 0, sizeof(self.counts))
-
-    cdef void add(self, int64_t value) noexcept:
-        if value < 0:
-            value = 0
-        self.counts[bucket_of(value)] += 1
-        if self.count == 0 or value < self.min_ns:
-            self.min_ns = value
-        if value > self.max_ns:
-            self.max_ns = value
-        self.count += 1
-        self.total_ns += value
-
-    def record(self, int64_t value_ns, /):
-        """Count one latency; a negative one counts as 0."""
-        self.add(value_ns)
-
-    def merge(self, Histogram other not None, /):
-        """Add all that ``other`` has counted, as if it had been recorded here."""
-        cdef int index
-        if other.count == 0:
-            return
-        for index in range(BUCKETS):
-            self.counts[index] += other.counts[index]
-        if self.count == 0 or other.min_ns < self.min_ns:
-            self.min_ns = other.min_ns
-        if other.max_ns > self.max_ns:
-            self.max_ns = other.max_ns
-        self.count += other.count
-        self.total_ns += other.total_ns
-
-    def percentile(self, double percent, /):
-        """The least latency, in ns, that ``percent`` % of those recorded do not exceed; 0 when none was.
-
-        It is rounded up to its bucket's end, by less than 1 %, and never exceeds ``max_ns``.
-        """
-        cdef int64_t wanted
-        cdef int64_t seen = 0
-        cdef int index
-        if not 0 <= percent <= 100:
-            raise ValueError(f"a percentile lies between 0 and 100, not at {percent}")
-        if self.count == 0:
-            return 0
-        wanted = max(<int64_t>1, <int64_t>ceil(percent / 100 * self.count))
-        for index in range(BUCKETS):
-            seen += self.counts[index]
-            if seen >= wanted:
-                if index == BUCKETS - 1:
-                    break
-                return max(self.min_ns, min(bucket_low(index + 1) - 1, self.max_ns))
-        return self.max_ns
-
-    def buckets(self):
-        """``[(low_ns, high_ns, count), …]`` of the buckets that are not empty; ``high_ns`` is the last value inside."""
-        cdef int index
-        return [
-            (bucket_low(index), bucket_low(index + 1) - 1, self.counts[index])
-            for index in range(BUCKETS) if self.counts[index]
-        ]
-
-    @property
-    def mean_ns(self):
-        """The exact mean in ns, 0.0 when nothing was recorded."""
-        return self.total_ns / self.count if self.count else 0.0
-
-
-cdef class Tally:
-    """What one run of a `Load` has counted.
-
-    ``requests``, ``bytes_in``, ``bytes_out`` (of bodies) and ``latency`` count the requests that were answered as
-    expected; every other ends in exactly one of the error counters. ``started_ns`` and ``ended_ns`` are
-    CLOCK_MONOTONIC, the latter at the last answer.
-    """
-    cdef readonly int64_t requests
-    cdef readonly int64_t bytes_in
-    cdef readonly int64_t bytes_out
-    cdef readonly int64_t wrong_status       # answered, with another status
-    cdef readonly int64_t wrong_length       # answered, with a body of another length
-    cdef readonly int64_t malformed          # not HTTP, or an answer before the request was sent
-    cdef readonly int64_t disconnects        # the connection ended between request and answer
-    cdef readonly int64_t timeouts           # no byte moved for the time limit
-    cdef readonly int64_t connect_failures   # attempts to connect, not requests
-    cdef readonly int64_t backlog            # open loop: requests due, never sent because all connections were busy
-    cdef readonly int64_t started_ns
-    cdef readonly int64_t ended_ns
-    cdef readonly Histogram latency
-    cdef readonly bytes sample               # how the first unexpected answer began, b"" when there was none
-
-    def __cinit__(self):
-        self.latency = Histogram()
-        self.sample = b""
-
-    @property
-    def errors(self):
-        """The requests, and attempts to connect, that failed in any way."""
-        return (self.wrong_status + self.wrong_length + self.malformed + self.disconnects + self.timeouts
-                + self.connect_failures)
-
-    @property
-    def elapsed_s(self):
-        """Seconds from the start to the last answer."""
-        return max(0, self.ended_ns - self.started_ns) / 1e9
 
 
 cdef class Load:
@@ -515,18 +351,12 @@ cdef class Connection:
     cdef bytes head
     cdef Py_ssize_t head_sent
     cdef int64_t body_sent
-    # The response.
-    cdef int state
-    cdef int status
-    cdef bint last                # the server will close after it
-    cdef int64_t left
-    cdef int64_t body_seen
-    cdef Py_ssize_t carried
-    cdef uint8_t carry[HEAD_MAX]
+    cdef AnswerReader answer
 
     def __init__(self, Load load not None):
         self.load = load
         self.fd = -1
+        self.answer = AnswerReader()
 
     # What uvloop calls.
 
@@ -550,7 +380,7 @@ cdef class Connection:
         self.transport = None
         self.fd = -1
         if self.busy:
-            if self.state == AT_EOF and error is None:
+            if error is None and self.answer.ended():
                 self.complete()
             else:
                 load.tally.disconnects += 1
@@ -593,10 +423,7 @@ cdef class Connection:
         self.started_ns = started_ns
         self.head_sent = 0
         self.body_sent = 0
-        self.body_seen = 0
-        self.carried = 0
-        self.state = AT_HEAD
-        self.last = False
+        self.answer.reset(load.bodiless)
         return self.pump()
 
     cdef bint unsent(self) noexcept:
@@ -666,187 +493,31 @@ cdef class Connection:
     # Receiving.
 
     cdef int feed(self, const uint8_t *data, Py_ssize_t size) except -1:
+        cdef AnswerReader answer = self.answer
         cdef Py_ssize_t used
         self.moved = True
-        while size > 0:
+        while size > 0 and self.transport is not None:
             if not self.busy:
                 # An answer nobody asked for: what follows on this connection cannot be told apart from it.
                 self.load.tally.malformed += 1
-                self.drop()
-                return 0
-            if self.state == AT_HEAD:
-                used = self.read_head(data, size)
-            elif self.state == AT_BODY or self.state == AT_CHUNK_DATA:
-                used = <Py_ssize_t>min(<int64_t>size, self.left)
-                self.keep(data, used)
-                self.body_seen += used
-                self.left -= used
-                if self.left == 0:
-                    if self.state == AT_BODY:
-                        data += used
-                        size -= used
-                        self.complete()
-                        continue
-                    self.state = AT_CHUNK_END
-            elif self.state == AT_EOF:
-                used = size
-                self.keep(data, used)
-                self.body_seen += size
-            else:
-                used = self.read_chunk(data, size)
+                return self.drop()
+            used = answer.take(data, size)
             if used < 0:
                 self.load.tally.malformed += 1
-                self.give_up()
-                return 0
+                return self.give_up()
+            if answer.status and answer.status != self.load.expected_status:
+                self.keep(data, used)
+            if answer.complete:
+                self.complete()
             data += used
             size -= used
         return 0
 
-    cdef Py_ssize_t read_head(self, const uint8_t *data, Py_ssize_t size) except? -2:
-        """Take bytes up to the end of the head; returns how many, or -1 when it is malformed."""
-        cdef const uint8_t *head = data
-        cdef const uint8_t *end
-        cdef Py_ssize_t head_size
-        cdef Py_ssize_t used
-        cdef Py_ssize_t before = self.carried
-        if before == 0:
-            end = <const uint8_t *>memmem(data, size, b"\r\n\r\n", 4)
-            if end == NULL:
-                if size > HEAD_MAX:
-                    return -1
-                memcpy(self.carry, data, size)
-                self.carried = size
-                return size
-            used = head_size = end - data + 4
-        else:
-            used = min(size, HEAD_MAX - before)
-            memcpy(self.carry + before, data, used)
-            self.carried += used
-            end = <const uint8_t *>memmem(self.carry, self.carried, b"\r\n\r\n", 4)
-            if end == NULL:
-                return used if self.carried < HEAD_MAX else -1
-            head = self.carry
-            head_size = end - head + 4
-            used = head_size - before
-            self.carried = 0
-        if not self.parse_head(head, head_size):
-            return -1
-        if self.status < 200 or (self.state == AT_BODY and self.left == 0):
-            # An interim answer leaves the real one to come; an empty body is already complete.
-            if self.status < 200:
-                self.state = AT_HEAD
-            else:
-                self.keep(head, head_size)
-                self.complete()
-        else:
-            self.keep(head, head_size)
-        return used
-
-    cdef bint parse_head(self, const uint8_t *head, Py_ssize_t size) noexcept:
-        """Status and framing of a whole head; False when it is malformed."""
-        cdef const uint8_t *line
-        cdef const uint8_t *end = head + size
-        cdef const uint8_t *stop
-        cdef const uint8_t *value
-        cdef int64_t length = -1
-        cdef bint chunked = False
-        cdef int index
-        if size < 16 or strncasecmp(<const char *>head, b"HTTP/1.", 7) != 0:
-            return False
-        self.status = 0
-        for index in range(9, 12):
-            if not 48 <= head[index] <= 57:
-                return False
-            self.status = self.status * 10 + head[index] - 48
-        if head[7] == 48:
-            self.last = True
-        line = <const uint8_t *>memchr(head, 10, size) + 1
-        while line < end:
-            stop = <const uint8_t *>memchr(line, 10, end - line)
-            if stop == NULL:
-                return False
-            # Each comparison ends at the first byte that differs, and every line ends in CR or LF, which no name has.
-            if line[0] | 0x20 == 99:  # c
-                if strncasecmp(<const char *>line, b"content-length:", 15) == 0:
-                    value = line + 15
-                    while value < stop and (value[0] == 32 or value[0] == 9):
-                        value += 1
-                    length = 0
-                    while value < stop and 48 <= value[0] <= 57:
-                        if length > <int64_t>1 << 56:
-                            return False
-                        length = length * 10 + value[0] - 48
-                        value += 1
-                elif strncasecmp(<const char *>line, b"connection: close", 17) == 0:
-                    self.last = True
-            elif line[0] | 0x20 == 116:  # t
-                if strncasecmp(<const char *>line, b"transfer-encoding:", 18) == 0:
-                    chunked = True
-            line = stop + 1
-        if self.load.bodiless or self.status == 204 or self.status == 304:
-            self.state = AT_BODY
-            self.left = 0
-        elif chunked:
-            self.state = AT_CHUNK_SIZE
-            self.left = 0
-            self.carried = 0
-        elif length >= 0:
-            self.state = AT_BODY
-            self.left = length
-        else:
-            self.state = AT_EOF
-            self.last = True
-        return True
-
-    cdef Py_ssize_t read_chunk(self, const uint8_t *data, Py_ssize_t size) except? -2:
-        """The bytes between the data of chunks (RFC 9112 §7.1); returns how many it took, -1 when malformed.
-
-        `carried` counts the hexadecimal digits of the size, then the bytes of the current trailer line.
-        """
-        cdef Py_ssize_t index
-        cdef uint8_t byte
-        for index in range(size):
-            byte = data[index]
-            if self.state == AT_CHUNK_SIZE:
-                if 48 <= byte <= 57:
-                    self.left = self.left * 16 + byte - 48
-                elif 97 <= byte | 0x20 <= 102:
-                    self.left = self.left * 16 + (byte | 0x20) - 87
-                elif self.carried and byte != 10:
-                    self.state = AT_CHUNK_EXTENSION
-                    continue
-                else:
-                    return -1
-                self.carried += 1
-                if self.carried > 15:
-                    return -1
-            elif self.state == AT_CHUNK_EXTENSION:
-                if byte == 10:
-                    self.carried = 0
-                    self.state = AT_CHUNK_DATA if self.left else AT_TRAILER
-                    if self.left:
-                        return index + 1
-            elif self.state == AT_CHUNK_END:
-                if byte == 10:
-                    self.carried = 0
-                    self.state = AT_CHUNK_SIZE
-                elif byte != 13:
-                    return -1
-            elif byte == 10:
-                if self.carried == 0:
-                    self.complete()
-                    return index + 1
-                self.carried = 0
-            elif byte != 13:
-                self.carried += 1
-        return size
-
     cdef int keep(self, const uint8_t *data, Py_ssize_t size) except -1:
         """Remember how the first unexpected answer of the run began, to be shown to whoever wonders."""
         cdef Tally tally = self.load.tally
-        if self.status == self.load.expected_status or tally.wrong_status or len(tally.sample) >= SAMPLE_MAX:
-            return 0
-        tally.sample += data[:min(size, SAMPLE_MAX - len(tally.sample))]
+        if tally.wrong_status == 0 and len(tally.sample) < SAMPLE_MAX:
+            tally.sample += data[:min(size, SAMPLE_MAX - len(tally.sample))]
         return 0
 
     # Ends.
@@ -857,21 +528,21 @@ cdef class Connection:
         cdef int64_t now = now_ns()
         cdef bint whole = not self.unsent()
         tally.ended_ns = now
-        if self.status != load.expected_status:
+        if self.answer.status != load.expected_status:
             tally.wrong_status += 1
         elif not whole:
             tally.malformed += 1
-        elif load.expected_bytes >= 0 and self.body_seen != load.expected_bytes:
+        elif load.expected_bytes >= 0 and self.answer.body_bytes != load.expected_bytes:
             tally.wrong_length += 1
         else:
             tally.latency.add(now - self.started_ns)
             tally.requests += 1
-            tally.bytes_in += self.body_seen
+            tally.bytes_in += self.answer.body_bytes
             tally.bytes_out += load.body_size
         self.busy = False
         self.quiet = 0
         load.in_flight -= 1
-        if self.last or not whole:
+        if self.answer.last or not whole:
             self.drop()
             if load.in_flight == 0 and not load.running or load.remaining == 0:
                 load.next(self, now)
