@@ -1,11 +1,13 @@
 """Reads HTTP/1.1 responses of which only status and length matter."""
 
+from cython cimport final
 from libc.stdint cimport int64_t, uint8_t
 
 cdef enum:
     ANSWER_HEAD_MAX = 16384    # bytes of one response head; longer is malformed
 
 
+@final
 cdef class AnswerReader:
     cdef readonly int status           # of the final response, 0 before its head is complete
     cdef readonly bint complete

@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class AnswerReader:
     @property
     def status(self) -> int: ...

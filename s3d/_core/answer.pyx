@@ -1,10 +1,11 @@
 """Reads HTTP/1.1 responses of which only status and length matter.
 
-It serves the load generator, where parsing must cost next to nothing: it finds the end of the head with one memmem, looks
-at three header fields, and counts the body without touching it. It keeps neither header nor body; memory is bounded
-by ``ANSWER_HEAD_MAX``.
+It serves the load generator, where parsing must cost next to nothing: it finds the end of the head with one memmem,
+looks at three header fields, and counts the body without touching it. It keeps neither header nor body; its memory is
+bounded by ``ANSWER_HEAD_MAX``.
 """
 
+from cython cimport final
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
@@ -27,6 +28,7 @@ cdef enum:
     AT_TRAILER
 
 
+@final
 cdef class AnswerReader:
     """Reads one response at a time: feed it bytes until `complete`, then `restart` it for the next.
 
@@ -150,6 +152,8 @@ cdef class AnswerReader:
             if not 48 <= head[index] <= 57:
                 return False
             self.status = self.status * 10 + head[index] - 48
+        if self.status < 200:
+            return True
         if head[7] == 48:
             self.last = True
         line = <const uint8_t *>memchr(head, 10, size) + 1

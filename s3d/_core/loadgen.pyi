@@ -1,11 +1,13 @@
 import asyncio
 import ssl
+from typing import final
 
 from s3d._core.tally import Tally
 
 async def connect(load: Load, connection: Connection) -> None: ...
 async def connect_again(load: Load, connection: Connection) -> None: ...
 
+@final
 class Load:
     def __init__(
         self,
@@ -31,6 +33,7 @@ class Load:
     async def run_once(self) -> Tally: ...
     def close(self) -> None: ...
 
+@final
 class Connection:
     def __init__(self, load: Load) -> None: ...
     def connection_made(self, transport: asyncio.Transport) -> None: ...

@@ -16,6 +16,7 @@ read again and again from one buffer, whatever its length.
 import asyncio
 import os
 
+from cython cimport final
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -59,6 +60,7 @@ cdef inline int64_t now_ns() noexcept nogil:
     return moment.tv_sec * <int64_t>1000000000 + moment.tv_nsec
 
 
+@final
 cdef class Load:
     """N connections to one server that send prepared requests, in turn, and time the answers.
 
@@ -337,6 +339,7 @@ async def connect_again(Load load, Connection connection):
         delay_s = min(1.0, delay_s * 2)
 
 
+@final
 cdef class Connection:
     """One connection of a `Load`, as an asyncio BufferedProtocol; at most one request is in flight."""
     cdef Load load

@@ -1,5 +1,6 @@
 """What a load generator counts: latencies in a histogram of fixed size, answers, bytes and errors by class."""
 
+from cython cimport final
 from libc.stdint cimport int64_t, uint64_t
 
 cdef enum:
@@ -10,6 +11,7 @@ cdef enum:
     BUCKETS = (TOP_BIT - STEP_BITS + 1) * STEPS
 
 
+@final
 cdef class Histogram:
     cdef readonly int64_t count
     cdef readonly int64_t min_ns
@@ -20,6 +22,7 @@ cdef class Histogram:
     cdef void add(self, int64_t value) noexcept
 
 
+@final
 cdef class Tally:
     cdef readonly int64_t requests
     cdef readonly int64_t bytes_in

@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Histogram:
     @property
     def count(self) -> int: ...
@@ -14,6 +17,7 @@ class Histogram:
     def percentile(self, percent: float, /) -> int: ...
     def buckets(self) -> list[tuple[int, int, int]]: ...
 
+@final
 class Tally:
     @property
     def requests(self) -> int: ...

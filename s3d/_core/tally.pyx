@@ -1,5 +1,6 @@
 """What a load generator counts: latencies in a histogram of fixed size, answers, bytes and errors by class."""
 
+from cython cimport final
 from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
@@ -30,6 +31,7 @@ cdef inline int64_t bucket_low(int bucket) noexcept nogil:
     return <int64_t>(bucket - shift * STEPS) << shift
 
 
+@final
 cdef class Histogram:
     """Latencies in nanoseconds, counted in log-linear buckets of less than 1 % width (as HdrHistogram does).
 
@@ -102,6 +104,7 @@ cdef class Histogram:
         return self.total_ns / self.count if self.count else 0.0
 
 
+@final
 cdef class Tally:
     """What one run of a `Load` has counted.
 
