@@ -147,8 +147,13 @@ def measure(scenario: Scenario, servers: list[Server]) -> Report:
     for proxy in proxies:
         proxy.pin([proxy_core])
     sides = [
-        Side(name=server.name, url=server.url, access_key=ACCESS_KEY, secret_key=SECRET_KEY,
-             pids=() if server is upstream else (server.process.pid,))
+        Side(
+            name=server.name,
+            url=server.url,
+            access_key=ACCESS_KEY,
+            secret_key=SECRET_KEY,
+            pids=() if server is upstream else (server.process.pid,),
+        )
         for server in [*proxies, upstream]
     ]
     everywhere = os.sched_getaffinity(0)

@@ -41,12 +41,13 @@ def bench(
         str, typer.Option("--slice", help="How long one side runs before the next takes its turn.", metavar="TIME")
     ] = "1s",
     rate: Annotated[
-        float, typer.Option(min=0, help="Requests per second at fixed times, late or not; 0: as fast as they are "
-                            "answered.")
+        float,
+        typer.Option(min=0, help="Requests per second at fixed times, late or not; 0: as fast as they are answered."),
     ] = 0,
     range_size: Annotated[str, typer.Option(help="Bytes per request of `range`.", metavar="SIZE")] = "4KiB",
-    timeout: Annotated[str, typer.Option(help="Give up a request when nothing moves for so long.",
-                                         metavar="TIME")] = "30s",
+    timeout: Annotated[
+        str, typer.Option(help="Give up a request when nothing moves for so long.", metavar="TIME")
+    ] = "30s",
     bucket: Annotated[
         str, typer.Option(help="Use this bucket; without it each side gets one of its own, deleted at the end.")
     ] = "",
@@ -71,8 +72,9 @@ def bench(
     region: Annotated[str, typer.Option(help="Region to sign for; default AWS_REGION, then us-east-1.")] = "",
     pid: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]PID", help="Count this process's CPU time, with its children, for that side; "
-                     "repeatable."),
+        typer.Option(
+            metavar="[NAME=]PID", help="Count this process's CPU time, with its children, for that side; repeatable."
+        ),
     ] = None,
     json_to: Annotated[
         str, typer.Option("--json", metavar="FILE", help="Write all figures as JSON; - is stdout.")
@@ -92,13 +94,27 @@ def bench(
     address = (address or "http://localhost:33333").split(",")[0]
     try:
         sides = read_sides(
-            address, against or [], (access_key, secret_key),
+            address,
+            against or [],
+            (access_key, secret_key),
             list(zip(against_access_key or [], against_secret_key or [], strict=True)),
-            unsigned, region, pid or [],
+            unsigned,
+            region,
+            pid or [],
         )
         work = read_workload(
-            workload, size=size, objects=objects, connections=connections, duration=duration, warmup=warmup,
-            slices=slices, rate=rate, range_size=range_size, timeout=timeout, bucket=bucket, sign_payload=sign_payload,
+            workload,
+            size=size,
+            objects=objects,
+            connections=connections,
+            duration=duration,
+            warmup=warmup,
+            slices=slices,
+            rate=rate,
+            range_size=range_size,
+            timeout=timeout,
+            bucket=bucket,
+            sign_payload=sign_payload,
         )
     except ValueError as error:
         raise Failure(str(error), USAGE) from None
@@ -109,8 +125,19 @@ def bench(
 
 
 def read_workload(
-    name: str, *, size: str, objects: int, connections: int, duration: str, warmup: str, slices: str, rate: float,
-    range_size: str, timeout: str, bucket: str, sign_payload: bool,
+    name: str,
+    *,
+    size: str,
+    objects: int,
+    connections: int,
+    duration: str,
+    warmup: str,
+    slices: str,
+    rate: float,
+    range_size: str,
+    timeout: str,
+    bucket: str,
+    sign_payload: bool,
 ) -> Workload:
     """The options as a Workload; ValueError says which one is wrong."""
     from s3d.cli.bench_run import OPERATIONS, Workload
@@ -146,8 +173,13 @@ def option(flag: str, read: Any, text: str, *bounds: Any) -> Any:
 
 
 def read_sides(
-    endpoint: str, against: list[str], keys: tuple[str, str], against_keys: list[tuple[str, str]],
-    unsigned: bool, region: str, pids: list[str],
+    endpoint: str,
+    against: list[str],
+    keys: tuple[str, str],
+    against_keys: list[tuple[str, str]],
+    unsigned: bool,
+    region: str,
+    pids: list[str],
 ) -> list[Side]:
     """The endpoint first, then what it is measured against; ValueError says which option is wrong."""
     from s3d.cli.bench_run import Side
@@ -168,10 +200,17 @@ def read_sides(
         if not unsigned:
             pair = chosen[number] if number < len(chosen) else ("", "")
             access, secret, token = (*pair, "") if all(pair) else ambient_credentials()
-        sides.append(Side(
-            name=name, url=url, access_key=access, secret_key=secret, session_token=token, region=region,
-            pids=processes[name],
-        ))
+        sides.append(
+            Side(
+                name=name,
+                url=url,
+                access_key=access,
+                secret_key=secret,
+                session_token=token,
+                region=region,
+                pids=processes[name],
+            )
+        )
     return sides
 
 
@@ -224,8 +263,9 @@ def run(sides: list[Side], workload: Workload) -> list[Outcome]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[last]}"))
-    with Progress(*columns, console=console, auto_refresh=False, transient=True,
-                  disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task("preparing", total=None, last="")
         progress.refresh()
 

@@ -87,11 +87,12 @@ def divide(value: float, by: float) -> float:
 
 
 def paired(first: Sequence[float], other: Sequence[float]) -> Spread:
-    """The ratio of the medians, with the spread of the ratios round by round."""
-    rounds = [one / two for one, two in zip(first, other, strict=True) if two]
-    bounds = spread(rounds)
-    ratio = divide(statistics.median(first), statistics.median(other)) if first and other else 0.0
-    return Spread(ratio, bounds.low, bounds.high)
+    """The ratio round by round, and its spread.
+
+    Not the ratio of the two medians: those may come from different moments of a machine whose speed drifts, and then
+    lie outside the spread.
+    """
+    return spread([one / two for one, two in zip(first, other, strict=True) if two])
 
 
 def summarize(outcome: Outcome) -> Summary:

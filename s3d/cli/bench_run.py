@@ -169,7 +169,12 @@ class PresetHashAuth(S3SigV4Auth):  # type: ignore[misc]
 
 
 def sign(
-    side: Side, method: str, paths: Sequence[str], *, body_bytes: int = 0, payload_hash: str = EMPTY_SHA256,
+    side: Side,
+    method: str,
+    paths: Sequence[str],
+    *,
+    body_bytes: int = 0,
+    payload_hash: str = EMPTY_SHA256,
     fields: Sequence[tuple[str, str]] = (),
 ) -> list[bytes]:
     """Whole request heads for these paths (percent-encoded, with their query), signed now if the side has a key."""
@@ -260,8 +265,13 @@ class Contender:
     def connect(self, heads: list[bytes], **options: Any) -> Load:
         """A load of these heads at this side's address, not yet open."""
         return Load(
-            asyncio.get_running_loop(), self.host, self.port, heads, tls=self.tls,
-            timeout_s=self.workload.timeout_s, **options,
+            asyncio.get_running_loop(),
+            self.host,
+            self.port,
+            heads,
+            tls=self.tls,
+            timeout_s=self.workload.timeout_s,
+            **options,
         )
 
     async def once(self, doing: str, heads: list[bytes], **options: Any) -> None:
@@ -311,14 +321,15 @@ class Contender:
                     f"{self.side.region}</LocationConstraint></CreateBucketConfiguration>"
                 ).encode()
             heads = sign(
-                self.side, "PUT", [f"/{self.bucket}"], body_bytes=len(body),
+                self.side,
+                "PUT",
+                [f"/{self.bucket}"],
+                body_bytes=len(body),
                 payload_hash=hashlib.sha256(body).hexdigest(),
             )
             await self.once(f"creating the bucket {self.bucket}", heads, body=body, body_size=len(body))
         if workload.operation != "put":
-            await self.once(
-                "preparing the objects", self.upload_heads(), body=self.body, body_size=workload.size_bytes
-            )
+            await self.once("preparing the objects", self.upload_heads(), body=self.body, body_size=workload.size_bytes)
         options: dict[str, Any] = {"expected_bytes": workload.body_bytes}
         if workload.operation == "put":
             options = {"body": self.body, "body_size": workload.size_bytes}
@@ -389,8 +400,11 @@ async def compare(
     token = secrets.token_hex(6)
     contenders = [
         Contender(
-            side, workload,
-            bucket=workload.bucket or f"s3d-bench-{token}-{number}", prefix=f"s3d-bench-{token}/{number}/", body=body,
+            side,
+            workload,
+            bucket=workload.bucket or f"s3d-bench-{token}-{number}",
+            prefix=f"s3d-bench-{token}/{number}/",
+            body=body,
         )
         for number, side in enumerate(sides)
     ]

@@ -10,7 +10,7 @@ from s3d._core.answer import AnswerReader
 
 # (bytes, answers HEAD, status, body bytes, closes after it)
 ANSWERS = {
-    "length": (b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\nhello", False, 200, 5, False),
+    "length": (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 5\r\n\r\nhello', False, 200, 5, False),
     "name in another case": (b"HTTP/1.1 200 OK\r\ncontent-LENGTH:   5\r\n\r\nhello", False, 200, 5, False),
     "empty": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", False, 404, 0, False),
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", False, 204, 0, False),
@@ -20,12 +20,20 @@ ANSWERS = {
     "close": (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", False, 200, 1, True),
     "http/1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", False, 200, 1, True),
     "chunked": (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1A;a=\"b\"\r\n" + b"x" * 26
-        + b"\r\n0\r\n\r\n", False, 200, 31, False,
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1A;a="b"\r\n'
+        + b"x" * 26
+        + b"\r\n0\r\n\r\n",
+        False,
+        200,
+        31,
+        False,
     ),
     "chunked with a trailer": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-amz-checksum: y\r\n\r\n",
-        False, 200, 1, False,
+        False,
+        200,
+        1,
+        False,
     ),
 }
 
@@ -77,16 +85,19 @@ def test_a_reader_starts_over_after_an_answer() -> None:
     assert seen(reader) == (200, 31, False)
 
 
-@pytest.mark.parametrize("data", [
-    b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-    b"HTTP/1.1 2xx OK\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 16 + b"\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy",
-    b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000,
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 2xx OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 16 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000,
+    ],
+)
 def test_what_is_no_answer_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="malformed"):
         AnswerReader().feed(data)
@@ -100,9 +111,22 @@ def test_a_head_that_grows_past_its_limit_in_pieces_is_refused() -> None:
             reader.feed(b"x" * 1000)
 
 
-@given(st.lists(st.binary(max_size=60) | st.sampled_from([
-    b"HTTP/1.1 200 OK\r\n", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"\r\n\r\n", b"0\r\n", b"a\r\n", b"7",
-])))
+@given(
+    st.lists(
+        st.binary(max_size=60)
+        | st.sampled_from(
+            [
+                b"HTTP/1.1 200 OK\r\n",
+                b"Content-Length: ",
+                b"Transfer-Encoding: chunked\r\n",
+                b"\r\n\r\n",
+                b"0\r\n",
+                b"a\r\n",
+                b"7",
+            ]
+        )
+    )
+)
 def test_any_bytes_are_consumed_refused_or_left_and_nothing_else(pieces: list[bytes]) -> None:
     reader = AnswerReader()
     for piece in pieces:

@@ -33,7 +33,10 @@ def test_merging_equals_recording_everything_in_one(first: list[int], second: li
     whole = recorded(first + second)
     assert merged.buckets() == whole.buckets()
     assert (merged.count, merged.min_ns, merged.max_ns, merged.total_ns) == (
-        len(first + second), min(first + second), max(first + second), sum(first + second)
+        len(first + second),
+        min(first + second),
+        max(first + second),
+        sum(first + second),
     )
 
 
