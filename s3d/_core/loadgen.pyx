@@ -367,14 +367,16 @@ cdef class Connection:
         if self.load.closed:
             transport.abort()
             return
-        # 0: pause_writing() comes whenever the transport holds anything back, so that while it has not come, the
-        # socket itself is where the stream stands and may be written to.
-        transport.set_write_buffer_limits(high=0)
         self.transport = transport
         self.paused = False
         self.busy = False
         if self.load.tls is None:
+            # 0: pause_writing() comes whenever the transport holds anything back, so that while it has not come, the
+            # socket itself is where the stream stands and may be written to. (uvloop's TLS would pause at 0 itself.)
+            transport.set_write_buffer_limits(high=0)
             self.fd = transport.get_extra_info("socket").fileno()
+        else:
+            transport.set_write_buffer_limits(high=SEND_SPAN)
         if self.load.running:
             self.load.next(self, now_ns())
 
