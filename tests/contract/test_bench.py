@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import uvloop
 from typer.testing import CliRunner
 
 from s3d.cli import bench
+from s3d.cli.bench_run import Side, Workload, compare
 from s3d.cli.console import UNREACHABLE, Failure
 from servers.process import free_ports
 from servers.remotes import Remote
@@ -107,6 +109,25 @@ def test_a_bucket_that_is_given_keeps_its_other_objects(seaweedfs: Remote) -> No
         client.delete_bucket(Bucket="bench-given")
     finally:
         client.close()
+
+
+def test_a_cancelled_run_leaves_nothing(seaweedfs: Remote) -> None:
+    before = buckets(seaweedfs)
+    keys = seaweedfs.credentials
+    side = Side("store", seaweedfs.endpoint, keys.access_key_id, keys.secret_access_key)
+
+    async def main() -> None:
+        measuring = asyncio.Event()
+        workload = Workload("get", objects=3, duration_s=60, slice_s=0.05, warmup_s=0)
+        task = asyncio.create_task(compare([side], workload, lambda *_: measuring.set()))
+        await measuring.wait()
+        assert buckets(seaweedfs) != before
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    uvloop.run(asyncio.wait_for(main(), 60))
+    assert buckets(seaweedfs) == before
 
 
 def test_an_endpoint_that_is_not_there_is_told_as_unreachable() -> None:
