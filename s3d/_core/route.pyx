@@ -311,8 +311,11 @@ cdef class Router:
         if end == start:
             raise Fault(FaultCode.INVALID_URI, "Couldn't parse the specified URI: it names no host.")
         request.host = target[start:end]
-        # `path` runs to the first "?" as it does in origin form, so only its beginning moves.
-        request.path = request.path[end:] or b"/"
+        start = end
+        while end < size and data[end] != c"?":
+            end += 1
+        # An empty path is the root (RFC 9110 §4.2.3). The query, after the first "?", is the same in both forms.
+        request.path = target[start:end] if end > start else b"/"
         return 0
 
     cdef Py_ssize_t _virtual_size(self, bytes host) except -2:
