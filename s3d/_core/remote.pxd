@@ -28,6 +28,7 @@ cdef class RemoteConnection(Channel):
     cdef readonly double idle_since_s   # CLOCK_MONOTONIC
     cdef double first_byte_timeout_s
     cdef double stall_timeout_s
+    cdef double total_timeout_s         # 0: none
     cdef bint reusable                  # the exchange under way may be followed by another
 
     # The exchange under way.
@@ -37,6 +38,7 @@ cdef class RemoteConnection(Channel):
     cdef Stage stage                    # … and through what; both kept until the chain is connected
     cdef double continue_since_s        # > 0: when we began to wait for 100 Continue
     cdef bint head_only
+    cdef double started_s
     cdef bint busy                      # from `start` until the connection is released or closed
 
     # The answer under way.

@@ -54,13 +54,15 @@ cdef class RemoteConnection(Channel):
     """One connection to the remote.
 
     ``first_byte_timeout_s`` runs from the request's last byte to the answer's first, ``stall_timeout_s`` between bytes
-    of a body in either direction while we are ready for them; `check` enforces both.
+    of a body in either direction while we are ready for them, ``total_timeout_s`` (0: none) over a whole exchange;
+    `check` enforces them.
     """
 
-    def __init__(self, owner, double first_byte_timeout_s, double stall_timeout_s):
+    def __init__(self, owner, double first_byte_timeout_s, double stall_timeout_s, double total_timeout_s=0.0):
         self.owner = owner
         self.first_byte_timeout_s = first_byte_timeout_s
         self.stall_timeout_s = stall_timeout_s
+        self.total_timeout_s = total_timeout_s
 
     @property
     def attached(self):
@@ -102,6 +104,7 @@ cdef class RemoteConnection(Channel):
         self.received_bytes = 0
         self.wants_body = False
         self.progress_s = monotonic()
+        self.started_s = self.progress_s
         if source is None:
             self.send(<const uint8_t *><char *>head, len(head), False)
             return promise
@@ -404,7 +407,11 @@ cdef class RemoteConnection(Channel):
         """Enforce the time limits; the owner calls this a few times a second."""
         if not self.busy or self.lost:
             return
-        if self.continue_since_s > 0:
+        if self.total_timeout_s > 0 and now - self.started_s > self.total_timeout_s:
+            self._fail(RemoteError(
+                RemoteFailure.TIMED_OUT, f"the exchange with the remote took longer than {self.total_timeout_s:g} s",
+                self.response is not None))
+        elif self.continue_since_s > 0:
             if now - self.continue_since_s > _CONTINUE_TIMEOUT_S:
                 self._begin_body()
         elif self.write_paused:

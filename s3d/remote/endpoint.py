@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import botocore.session
-from botocore.endpoint_provider import EndpointProvider
+from botocore.endpoint_provider import EndpointProvider, RuleSetEndpoint
 from botocore.exceptions import BotoCoreError
 
 from s3d._core.forward import Target
@@ -110,11 +110,24 @@ class Endpoints:
             self._signers[region, service] = signer
         return signer
 
+    def service(self) -> tuple[Origin, bytes]:
+        """The address of the service itself and its Host header, whether or not there are credentials."""
+        target = self._parse(self.url or self._resolve("", self.region).url, "", None, False)
+        return target.origin, target.host
+
     def _fixed(self, url: str, bucket: str, region: str) -> Target:
         virtual = self._addressing == "virtual" and bucket != ""
         return self._parse(url, bucket if virtual else "", self._signer(region, "s3"), virtual)
 
     def _by_rules(self, bucket: str, region: str) -> Target:
+        endpoint = self._resolve(bucket, region)
+        scheme: dict[str, Any] = next(iter(endpoint.properties.get("authSchemes", [])), {})
+        signer = self._signer(scheme.get("signingRegion", region), scheme.get("signingName", "s3"))
+        if bucket and urlsplit(endpoint.url).path.rstrip("/").endswith("/" + quote(bucket, safe="")):
+            return self._parse(endpoint.url.rstrip("/").rpartition("/")[0], "", signer, False)
+        return self._parse(endpoint.url, "", signer, bucket != "")
+
+    def _resolve(self, bucket: str, region: str) -> RuleSetEndpoint:
         parameters: dict[str, Any] = {
             "Region": region,
             "UseFIPS": bool(self._session.get_config_variable("use_fips_endpoint")),
@@ -130,15 +143,9 @@ class Endpoints:
         if bucket:
             parameters["Bucket"] = bucket
         try:
-            endpoint = self._rules().resolve_endpoint(**parameters)
+            return self._rules().resolve_endpoint(**parameters)
         except BotoCoreError as error:
             raise EndpointError(str(error)) from error
-        scheme: dict[str, Any] = next(iter(endpoint.properties.get("authSchemes", [{}])), {})
-        signing_region = scheme.get("signingRegion", region)
-        return self._parse(
-            endpoint.url, "", self._signer(signing_region, scheme.get("signingName", "s3")),
-            in_host=bucket != "" and not _ends_with_bucket(endpoint.url, bucket), in_path=bucket,
-        )  # fmt: skip
 
     def _rules(self) -> EndpointProvider:
         if self._provider is None:
@@ -149,23 +156,16 @@ class Endpoints:
         return self._provider
 
     @staticmethod
-    def _parse(url: str, prefix: str, signer: Signer, in_host: bool, in_path: str = "") -> Target:
-        """A target from a URL; ``prefix`` goes before its host, ``in_path`` is a bucket its path may end with."""
+    def _parse(url: str, prefix: str, signer: Signer | None, in_host: bool) -> Target:
+        """The target at ``url``, with ``prefix`` before its host."""
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        if prefix:
-            host = f"{prefix}.{host}"
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        path = parts.path.rstrip("/")
-        if in_path and not in_host:
-            path = path[: -len(quote(in_path, safe="")) - 1]
+        host = f"{prefix}.{parts.hostname}" if prefix else parts.hostname or ""
+        default = 443 if parts.scheme == "https" else 80
+        port = parts.port or default
         shown = f"[{host}]" if ":" in host else host
-        if parts.port and parts.port != (443 if parts.scheme == "https" else 80):
-            shown = f"{shown}:{parts.port}"
+        if port != default:
+            shown = f"{shown}:{port}"
         return Target(
-            shown.encode(), Origin(parts.scheme, host, port), signer, base=path.encode(), bucket_in_host=in_host
-        )
-
-
-def _ends_with_bucket(url: str, bucket: str) -> bool:
-    return urlsplit(url).path.rstrip("/").endswith("/" + quote(bucket, safe=""))
+            shown.encode(), Origin(parts.scheme, host, port), signer, base=parts.path.rstrip("/").encode(),
+            bucket_in_host=in_host,
+        )  # fmt: skip

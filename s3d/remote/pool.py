@@ -7,9 +7,10 @@ import ssl
 import time
 from collections import deque
 
-from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
+from s3d._core.remote import RemoteConnection
 from s3d.remote.connect import connect
 from s3d.remote.endpoint import Origin
+from s3d.s3.errors import S3Error
 
 _IDLE_S = 50.0
 """How long an unused connection is kept. Servers close after 5 to 75 s; whoever closes first, nothing is lost."""
@@ -30,6 +31,7 @@ class Pool:
         connect_timeout_s: float,
         first_byte_timeout_s: float,
         stall_timeout_s: float,
+        total_timeout_s: float | None,
     ) -> None:
         self.origin = origin
         self._tls = tls
@@ -37,6 +39,7 @@ class Pool:
         self._connect_timeout_s = connect_timeout_s
         self._first_byte_timeout_s = first_byte_timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._total_timeout_s = total_timeout_s
         self._idle: list[RemoteConnection] = []
         self._open: set[RemoteConnection] = set()
         self._opening = 0
@@ -61,7 +64,7 @@ class Pool:
     async def acquire(self, sure: bool, fresh: bool, timeout_s: float) -> RemoteConnection:
         """A connection, waiting for one or opening it, within ``timeout_s``. ``fresh``: none that was used before.
 
-        Raises `RemoteError` (CONNECT). The caller must start on the connection before it awaits anything else.
+        Raises `RemoteError` (CONNECT), or `S3Error` (SlowDown) when all stay in use. The caller must start on the connection before it awaits anything else.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -85,9 +88,7 @@ class Pool:
             async with asyncio.timeout(max(0.001, deadline_s - time.monotonic())):
                 await waiter
         except TimeoutError:
-            raise RemoteError(
-                RemoteFailure.CONNECT, f"all {self._limit} connections to {self.origin} are in use"
-            ) from None
+            raise S3Error("SlowDown", f"All {self._limit} connections to the remote are in use.") from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._wake()  # it was our turn, and we leave: the next in line must not wait for ever
@@ -106,7 +107,7 @@ class Pool:
         return connection
 
     def _make(self) -> RemoteConnection:
-        return RemoteConnection(self, self._first_byte_timeout_s, self._stall_timeout_s)
+        return RemoteConnection(self, self._first_byte_timeout_s, self._stall_timeout_s, self._total_timeout_s or 0.0)
 
     # What connections tell their owner.
 
