@@ -162,13 +162,13 @@ def test_ls_of_a_missing_bucket_is_1_and_one_sentence(s3d) -> None:
 
 def test_put_stores_bytes_type_metadata_and_tags(s3d, s3, box: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"hello")
-    arguments = ["--metadata", "colour=red", "--tag", "project=a b&c", "--tag", "x=1=2"]
+    arguments = ["--metadata", "colour=red", "--tag", "project=a b+c", "--tag", "x=1=2"]
     assert s3d("put", "notes.txt", f"{box}/n", *arguments) == (0, b"", "")
     answer = s3.head_object(Bucket=box, Key="n")
     assert (answer["ContentType"], answer["Metadata"]) == ("text/plain", {"colour": "red"})
     assert body_of(s3, box, "n") == b"hello"
     tags = s3.get_object_tagging(Bucket=box, Key="n")["TagSet"]
-    assert {tag["Key"]: tag["Value"] for tag in tags} == {"project": "a b&c", "x": "1=2"}
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {"project": "a b+c", "x": "1=2"}
 
 
 def test_put_takes_a_content_type(s3d, s3, box: str, tmp_path: Path) -> None:
