@@ -70,6 +70,15 @@ def unreachable(address: Listener, reason: str) -> Failure:
     )
 
 
+def untrusted(url: str, error: object) -> Failure:
+    """The failure of every command when TLS with the daemon does not come about."""
+    return Failure(
+        f"No trusted TLS connection to s3d at {url} ({error}). If its certificate is self-signed, set S3D_TLS_CERT "
+        "to it.",
+        UNREACHABLE,
+    )
+
+
 def tls_context(config: Config) -> ssl.SSLContext:
     """Trusts the system's CAs and the daemon's own certificate, which is often self-signed."""
     import ssl
@@ -84,6 +93,7 @@ def tls_context(config: Config) -> ssl.SSLContext:
 def fetch(config: Config, path: str, timeout_s: float) -> tuple[int, bytes]:
     """GET one of the daemon's own endpoints: (status, body of at most 1 MiB)."""
     import http.client
+    import ssl
 
     address = daemon_address(config)
     host = "localhost" if address.scheme == "unix" else address.host
@@ -96,6 +106,8 @@ def fetch(config: Config, path: str, timeout_s: float) -> tuple[int, bytes]:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read(2**20)
+    except ssl.SSLError as error:
+        raise untrusted(address.url, error) from None
     except (OSError, http.client.HTTPException) as error:
         raise unreachable(address, str(error) or type(error).__name__) from None
     finally:
@@ -158,6 +170,8 @@ def explain(error: Exception, address: str) -> Failure:
     if isinstance(error, exceptions.ParamValidationError):
         reasons = str(error).removeprefix("Parameter validation failed:").strip().replace("\n", " ")
         return Failure(reasons, USAGE)
+    if isinstance(error, exceptions.SSLError):
+        return untrusted(error.kwargs["endpoint_url"].rstrip("/"), error.kwargs["error"])
     if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
         return Failure(f"s3d is not reachable ({error}). Start it with `s3d run`.", UNREACHABLE)
     if isinstance(error, (exceptions.ConnectionClosedError, exceptions.ResponseStreamingError)):

@@ -1,4 +1,4 @@
-"""The command line: help, options, output, exit codes. Servers here are canned ones of this file's own."""
+"""The command line: help, options, output, exit codes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import json
 import os
 import re
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from servers.canned import Reply, serving
 
 from s3d import __version__, cli, config
-from s3d.cli import api, shapes
+from s3d.cli import api, client, shapes
 
 HEALTHY = {
     "version": "0.1.0",
@@ -33,55 +30,6 @@ HEALTHY = {
     "health": "ok",
     "ready": True,
 }
-
-
-class Answer(BaseHTTPRequestHandler):
-    """Answers every request with what the server was given for it; keeps what was asked."""
-
-    protocol_version = "HTTP/1.1"
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, self.path, dict(self.headers)))
-        status, headers, reply = self.server.reply(self.command, self.path, body)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(reply)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(reply)
-        if int(headers.get("Content-Length", len(reply))) != len(reply):
-            self.close_connection = True
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Be quiet."""
-
-    def address_string(self) -> str:
-        return "client"
-
-
-class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
-
-Reply = tuple[int, dict[str, str], bytes]
-
-
-@contextmanager
-def serving(reply: Callable[[str, str, bytes], Reply], path: Path | None = None) -> Iterator[tuple[str, list]]:
-    """A server on a free port, or the unix socket `path`: (its S3D_ENDPOINT, the requests it saw)."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer) if path is None else UnixServer(str(path), Answer)
-    server.reply, server.asked = reply, []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        where = f"unix://{path}" if path else f"http://127.0.0.1:{server.server_address[1]}"
-        yield where, server.asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def status_reply(report: object) -> Callable[[str, str, bytes], Reply]:
@@ -327,7 +275,55 @@ def test_status_works_over_a_unix_socket(s3d, tmp_path: Path) -> None:
         assert s3d("--endpoint", endpoint, "status")[0] == 0
 
 
+def test_status_of_an_object_asks_for_it_through_the_daemon(s3d) -> None:
+    def reply(method: str, path: str, body: bytes) -> Reply:
+        if method == "HEAD":
+            return 200, {"Content-Length": "0", "Content-Type": "text/plain", "ETag": '"e"'}, b""
+        return status_reply(HEALTHY)(method, path, body)
+
+    with serving(reply) as (endpoint, asked):
+        code, out, _ = s3d("--endpoint", endpoint, "status", "box/key")
+    assert (code, asked[-1][:2]) == (0, ("HEAD", "/box/key"))
+    assert 'box/key: 0 bytes, text/plain, ETag "e"' in out
+
+
+def test_status_of_a_missing_object_is_1(s3d) -> None:
+    def reply(method: str, path: str, body: bytes) -> Reply:
+        return (404, {}, b"") if method == "HEAD" else status_reply(HEALTHY)(method, path, body)
+
+    with serving(reply) as (endpoint, _):
+        code, out, _ = s3d("--endpoint", endpoint, "status", "box/key", "--json")
+    assert (code, json.loads(out)["target"]["error"].startswith("There is no object 'box/key'")) == (1, True)
+
+
 # --- the client
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("http://localhost:1,http://localhost:2", "http://localhost:1"),
+        ("http://0.0.0.0:1", "http://127.0.0.1:1"),
+        ("http://[::]:1", "http://[::1]:1"),
+        ("unix:///run/s,http://localhost:1", "unix:///run/s"),
+    ],
+)
+def test_commands_talk_to_the_first_address_by_loopback(endpoint: str, url: str) -> None:
+    assert client.daemon_address(config.read_sources({"endpoint": endpoint}, {})).url == url
+
+
+def test_a_port_that_the_kernel_chooses_must_be_given(s3d) -> None:
+    code, _, err = s3d("--endpoint", "http://localhost:0", "ls")
+    assert (code, "Give that with --endpoint" in err) == (2, True)
+
+
+def test_a_full_disk_under_stdout_is_one_sentence() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "s3d", "config"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert "Traceback" not in done.stderr
+    assert (done.returncode != 0, "No space left on device" in done.stderr) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from s3d.cli import address, console, shapes
-from s3d.cli.upload import FilePart, fitting_part_size, read_part
+from s3d.cli.client import PARALLEL_PARTS
+from s3d.cli.upload import FilePart, fitting_part_size, read_part, run_bounded, stream_parts
 
 
 def test_an_address_is_split_at_the_first_slash_and_never_normalized() -> None:
@@ -66,3 +71,56 @@ def test_a_part_is_read_whole_from_a_pipe_that_gives_little_at_a_time() -> None:
 )
 def test_the_first_sentence_of_the_models_documentation(documentation: str, sentence: str) -> None:
     assert shapes.first_sentence(documentation) == sentence
+
+
+def test_no_more_parts_are_taken_from_the_input_than_are_sent_at_once() -> None:
+    taken, sent, most = 0, 0, 0
+    counting = threading.Lock()
+
+    def parts() -> Iterator[bytes]:
+        nonlocal taken, most
+        for _ in range(40):
+            with counting:
+                taken += 1
+                most = max(most, taken - sent)
+            yield b"part"
+
+    def send(number: int, body: bytes) -> dict[str, object]:
+        nonlocal sent
+        with counting:
+            sent += 1
+        return {"PartNumber": number}
+
+    with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
+        done = run_bounded(pool, send, parts())
+    assert [part["PartNumber"] for part in done] == list(range(1, 41))
+    assert most <= PARALLEL_PARTS
+
+
+def test_an_error_of_one_part_ends_the_reading_of_the_input() -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"part"
+
+    def send(number: int, body: bytes) -> dict[str, object]:
+        raise ConnectionResetError("gone")
+
+    with ThreadPoolExecutor(PARALLEL_PARTS) as pool, pytest.raises(ConnectionResetError):
+        run_bounded(pool, send, endless())
+    assert taken <= 2 * PARALLEL_PARTS
+
+
+def test_the_parts_of_a_stream_grow_so_that_ten_thousand_hold_484_gib() -> None:
+    class Endless:
+        def read(self, size: int) -> bytes:
+            return b"x" * size
+
+    parts = stream_parts(Endless(), b"first", 1)
+    sizes = [len(part) for part in itertools.islice(parts, 10_000)]
+    assert [sizes[number] for number in (1, 1_999, 2_000, 4_000, 9_999)] == [1, 1, 2, 4, 16]
+    with pytest.raises(console.Failure, match="too long for 10,000 parts"):
+        next(parts)
