@@ -146,22 +146,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """Sentences that the user should read; none of them stops the start."""
 
+    def identity(self) -> tuple[str, Secret] | None:
+        """The access key id and secret that clients sign with, None when there is none; `ConfigError` for half of it."""
+        if self.access_key_id is not None and self.secret_access_key is not None:
+            return self.access_key_id, self.secret_access_key
+        if self.access_key_id is not None:
+            raise ConfigError("S3D_ACCESS_KEY_ID is set, S3D_SECRET_ACCESS_KEY is not: set both, or neither.")
+        if self.secret_access_key is not None:
+            raise ConfigError("S3D_SECRET_ACCESS_KEY is set, S3D_ACCESS_KEY_ID is not: set both, or neither.")
+        return None
+
     def resolve_auth(self) -> Literal["none", "sigv4"]:
         """How requests are authenticated, with `auto` decided. Raises `ConfigError` when that would be unsafe."""
-        identity = self.access_key_id is not None and self.secret_access_key is not None
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            given, missing = "S3D_ACCESS_KEY_ID", "S3D_SECRET_ACCESS_KEY"
-            if self.access_key_id is None:
-                given, missing = missing, given
-            raise ConfigError(f"{given} is set, {missing} is not: set both, or neither.")
-        if self.auth == "sigv4" and not identity:
+        identity = self.identity()
+        if self.auth == "sigv4" and identity is None:
             raise ConfigError(
                 "S3D_AUTH is sigv4, but there is no identity to check signatures against: "
                 "set S3D_ACCESS_KEY_ID and S3D_SECRET_ACCESS_KEY."
             )
         if self.auth == "none":
             return "none"
-        if identity:
+        if identity is not None:
             return "sigv4"
         exposed = [listener.url for listener in self.endpoint if not listener.is_local]
         if exposed:

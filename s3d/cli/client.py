@@ -130,14 +130,14 @@ def s3_client(config: Config) -> Any:
         "credentials_file": (None, None, os.devnull, None),
     }
     session = botocore.session.Session(session_vars=nothing)
-    identity = config.access_key_id is not None and config.secret_access_key is not None
+    identity = config.identity()
     unix = address.scheme == "unix"
     client = session.create_client(
         "s3",
         region_name=config.aws_region or "us-east-1",
         endpoint_url="http://localhost" if unix else f"{address.scheme}://{bracketed(address.host)}:{address.port}",
-        aws_access_key_id=config.access_key_id,
-        aws_secret_access_key=config.secret_access_key.reveal() if config.secret_access_key else None,
+        aws_access_key_id=identity[0] if identity else None,
+        aws_secret_access_key=identity[1].reveal() if identity else None,
         config=botocore.config.Config(
             signature_version="s3v4" if identity else UNSIGNED,
             s3={"addressing_style": "path", "disable_s3_express_session_auth": True},

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from servers.canned import Reply, serving
 
 from s3d import __version__, cli, config
 from s3d.cli import api, client, shapes
+from servers.canned import Reply, serving
 
 HEALTHY = {
     "version": "0.1.0",
@@ -361,6 +361,14 @@ def test_requests_are_signed_with_the_identity(s3d, monkeypatch: pytest.MonkeyPa
     with serving(lambda method, path, body: (200, {}, BUCKETS)) as (endpoint, asked):
         assert s3d("--endpoint", endpoint, "ls")[0] == 0
     assert "Credential=AKIDEXAMPLE/" in asked[0][2]["Authorization"]
+
+
+def test_half_an_identity_is_refused_instead_of_leaving_requests_unsigned(s3d, monkeypatch) -> None:
+    monkeypatch.setenv("S3D_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    with serving(lambda method, path, body: (200, {}, BUCKETS)) as (endpoint, asked):
+        code, _, err = s3d("--endpoint", endpoint, "ls")
+    assert (code, "S3D_SECRET_ACCESS_KEY is not" in err) == (2, True)
+    assert asked == []
 
 
 @pytest.mark.parametrize("key", ["a//b", "../c", "a/./b", "a b+c%20", "ключ", "a?b#c"])

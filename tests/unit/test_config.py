@@ -353,6 +353,11 @@ def test_half_an_identity_is_refused(name: str) -> None:
     assert message.startswith(f"{name} is set, ")
 
 
+def test_the_identity_is_a_pair_or_nothing() -> None:
+    assert load({}, {}).identity() is None
+    assert load({}, IDENTITY).identity() == ("AKIDEXAMPLE", Secret("hidden-secret-value"))
+
+
 def test_none_with_an_identity_is_warned_about() -> None:
     assert any("S3D_AUTH is none" in warning for warning in load({}, IDENTITY | {"S3D_AUTH": "none"}).warnings)
 
