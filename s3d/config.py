@@ -147,7 +147,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Sentences that the user should read; none of them stops the start."""
 
     def identity(self) -> tuple[str, Secret] | None:
-        """The access key id and secret that clients sign with, None when there is none; `ConfigError` for half of it."""
+        """Access key id and secret that clients sign with, None when there are none; `ConfigError` for only one."""
         if self.access_key_id is not None and self.secret_access_key is not None:
             return self.access_key_id, self.secret_access_key
         if self.access_key_id is not None:

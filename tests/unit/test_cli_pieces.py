@@ -21,6 +21,11 @@ def test_an_address_is_split_at_the_first_slash_and_never_normalized() -> None:
     assert address.parse("box") == address.Address("box", "")
 
 
+def test_an_address_that_is_not_utf_8_is_wrong_usage() -> None:
+    with pytest.raises(console.Failure, match=r"box/\\udcff is not UTF-8"):
+        address.parse("box/\udcff")
+
+
 def test_control_characters_of_keys_are_shown_as_escapes() -> None:
     assert console.visible("a\nb\x1b[31m\udce4") == "a\\nb\\x1b[31m\\udce4"
     assert console.visible("ключ ü") == "ключ ü"
