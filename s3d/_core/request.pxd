@@ -13,6 +13,9 @@ cdef class Request:
     cdef readonly bytes query           # raw target after the first "?", b"" if there is none
     cdef readonly list headers          # [(lower-case name, value without outer white space), …] in the order received
     cdef readonly bytes host            # the Host header, b"" if there is none (HTTP/1.0)
+    cdef readonly bint http_1_0         # the client speaks HTTP/1.0: no chunked answer, no 100
+    cdef readonly bint keep_alive       # the client would use the connection again
+    cdef readonly double started_s      # when the head was complete, CLOCK_MONOTONIC
     cdef readonly bint secure           # came over TLS
     cdef readonly object peer           # (address, port), or None over a unix socket
     cdef readonly object local          # our own (address, port) of this connection, or None over a unix socket
@@ -32,4 +35,3 @@ cdef class Request:
 
     cpdef bytes header(self, bytes name)
     cpdef bytes param(self, bytes name)
-

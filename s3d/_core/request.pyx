@@ -2,8 +2,6 @@
 
 from libc.stdint cimport int64_t
 
-from s3d._core.stage cimport Stage
-
 
 cdef class Request:
     """One HTTP request.
@@ -36,6 +34,7 @@ cdef class Request:
             self.query = target[mark + 1:]
         self.headers = headers
         self.content_length = content_length
+        self.keep_alive = True
         self.secure = secure
         self.peer = peer
         self.local = local

@@ -46,3 +46,7 @@ cdef class Stage:
         if up is not None:
             up.cancel(error)
         return 0
+
+    def discard(self):
+        """For a source that nobody will read: let go of it and of what brings it."""
+        self.cancel(ConnectionAbortedError("the body is not wanted"))

@@ -1,0 +1,50 @@
+"""The socket side that server and client connections share: reading into one buffer, sending without a copy."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from s3d._core.stage cimport Stage
+
+# Why a channel does not read. It reads while no reason holds.
+cdef enum:
+    HOLD_BODY = 1                 # the consumer of the body under way takes no more
+    HOLD_QUEUE = 2                # requests wait for the one that is being answered
+
+
+cdef double monotonic() noexcept nogil
+
+
+cdef class Channel:
+    cdef object transport         # uvloop's; None before connection_made and after connection_lost
+    cdef int fd                   # for send(2) past the transport; -1 where that is not possible (TLS)
+    cdef bint queued              # the transport may hold bytes that are not sent yet
+    cdef bint write_paused        # those bytes are there: nothing more should be written
+    cdef int holds                # HOLD_* that keep us from reading
+    cdef bint wants_body          # read in large pieces: a body is under way
+    cdef bint lost                # connection_lost was called, or we aborted
+    cdef double progress_s        # when bytes last moved in the direction we wait for, CLOCK_MONOTONIC
+    cdef int64_t received_bytes
+    cdef int64_t sent_bytes
+
+    # For subclasses: what happens on the wire.
+    cdef int opened(self) except -1
+    cdef int received(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef bint half_closed(self) except -1    # returns whether to keep the sending side open
+    cdef int writable(self) except -1
+    cdef int unwritable(self) except -1
+    cdef int closed(self, object error) except -1
+
+    # For subclasses: what happens to the body that arrives here.
+    cdef int body_connected(self, Stage body) except -1
+    cdef int body_ended(self, Stage body) except -1
+
+    # For subclasses: what to do on the wire.
+    cdef int send(self, const uint8_t *data, Py_ssize_t size, bint more) except -1
+    cdef int send_pair(self, const uint8_t *first, Py_ssize_t first_size, const uint8_t *second,
+                       Py_ssize_t second_size) except -1
+    cdef int hold(self, int reason) except -1
+    cdef int release(self, int reason) except -1
+    cdef int close(self) except -1           # after what is queued has been sent
+    cdef int abort(self) except -1           # at once
+
+    cdef bint _direct(self) except -1
+    cdef int _queue(self, bytes data) except -1

@@ -1,0 +1,12 @@
+"""Rewrites one element of an XML answer on its way through."""
+
+from libc.stdint cimport uint8_t
+
+from s3d._core.stage cimport Stage
+
+
+cdef class Relocation(Stage):
+    cdef Stage source            # connected when we are; None afterwards
+    cdef bytes location          # XML text of the element's new content
+    cdef bytearray document      # from the first "<" on, None before
+    cdef bint passing            # the document is too large to be rewritten: pass it on as it is

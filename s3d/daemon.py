@@ -1,0 +1,241 @@
+"""The composition root: builds s3d from its configuration, starts it, stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import botocore.session
+import uvloop
+from botocore.exceptions import BotoCoreError
+
+from s3d import __version__
+from s3d._core.route import Router
+from s3d._core.server import Service
+from s3d.auth.authenticate import Authenticator
+from s3d.auth.identity import Identity
+from s3d.config import Config
+from s3d.gateway.gateway import Gateway
+from s3d.remote.client import Remote, RemoteLimits
+from s3d.remote.connect import tls_context
+from s3d.s3.operations import load_operations
+from s3d.server.dispatch import Dispatcher, refuse
+from s3d.server.hosts import Hosts
+from s3d.server.internal import Internal
+from s3d.server.listen import ListenError, listen_tcp, listen_unix, server_context
+
+_log = logging.getLogger("s3d")
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code: 0 after a clean end, 1 if s3d could not start."""
+    logging.basicConfig(
+        stream=sys.stderr, level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    _tune_memory()
+    try:
+        return uvloop.run(Daemon(config).serve())
+    except (ListenError, BotoCoreError) as error:
+        _log.error("s3d cannot start: %s", error)
+        return 1
+
+
+def _tune_memory() -> None:
+    """Keep freed buffers of up to 8 MiB in the heap instead of asking the kernel for them again and again.
+
+    Bodies pass through as 256 KiB pieces; giving each back costs up to five times the CPU of moving it. 16 MiB at the
+    top of the heap stay ours, which bounds what that costs in memory.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none, and needs none
+        mallopt(_M_MMAP_THRESHOLD, 8 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 16 << 20)
+    # Nothing on the request path makes cycles; collecting young objects each 700 allocations only costs.
+    gc.set_threshold(20_000, 20, 50)
+
+
+class Daemon:
+    """One running s3d. Builds every part from ``config`` and hands each what it needs."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._started_s = time.monotonic()
+        self._auth = config.resolve_auth()
+        self._ready = False
+        self._remote: Remote
+        self._service: Service
+
+    async def serve(self) -> int:
+        """Start, serve until told to stop, stop. Raises `ListenError` or botocore's errors if it cannot start."""
+        config = self._config
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop, stop)
+        self._remote = remote = self._build_remote()
+        await remote.start()
+        servers: list[asyncio.AbstractServer] = []
+        try:
+            self._service = self._build_service(loop)
+            servers += await self._listen()
+            self._ready = True
+            gc.collect()
+            gc.freeze()
+            _log.info("s3d %s serves %s, %s", __version__, self._addresses(), self._destination())
+            await stop.wait()
+            self._ready = False
+            await self._finish(servers)
+        finally:
+            for server in servers:
+                server.close()
+            await remote.close()
+        _log.info("s3d has stopped")
+        return 0
+
+    def _told_to_stop(self, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            _log.warning("told to stop a second time: cutting the requests in flight")
+            self._service.abort()
+        stop.set()
+
+    def _build_remote(self) -> Remote:
+        config = self._config
+        session = botocore.session.Session()
+        region = config.aws_region or session.get_config_variable("region") or "us-east-1"
+        return Remote(
+            session,
+            url=config.s3_endpoint,
+            region=region,
+            addressing=config.remote_addressing,
+            tls=tls_context(config.remote_ca_bundle, config.remote_verify_tls),
+            limits=RemoteLimits(
+                connections=config.remote_connections,
+                retries=config.remote_retries,
+                connect_timeout_s=config.remote_connect_timeout_s,
+                first_byte_timeout_s=config.remote_read_timeout_s,
+                stall_timeout_s=config.remote_stall_timeout_s,
+                total_timeout_s=config.remote_total_timeout_s,
+            ),
+        )
+
+    def _build_service(self, loop: asyncio.AbstractEventLoop) -> Service:
+        config = self._config
+        self._operations = operations = load_operations()
+        identities = []
+        if config.access_key_id is not None and config.secret_access_key is not None:
+            identities.append(Identity(
+                    access_key_id=config.access_key_id,
+                    secret_access_key=config.secret_access_key.reveal(),
+                    is_root=True,
+                ))
+        names = [listener.host for listener in config.endpoint if listener.host]
+        dispatcher = Dispatcher(
+            Gateway(self._remote, operations, max_object_size_bytes=config.max_object_size_bytes),
+            operations,
+            Router(operations.routes, config.domain),
+            Authenticator(self._auth, identities),
+            Hosts(config.domain, (*config.allowed_hosts, *names)),
+            Internal(self.status),
+        )
+        return Service(
+            dispatcher, refuse, loop=loop, operations=len(operations), max_connections=config.max_connections,
+            max_head_size=config.max_header_size_bytes, head_timeout_s=config.header_timeout_s,
+            idle_timeout_s=config.idle_timeout_s, body_timeout_s=config.body_timeout_s,
+        )  # fmt: skip
+
+    async def _listen(self) -> list[asyncio.AbstractServer]:
+        config = self._config
+        tls = None
+        if config.tls_cert is not None and config.tls_key is not None:
+            tls = server_context(config.tls_cert, config.tls_key)
+        servers: list[asyncio.AbstractServer] = []
+        for listener in config.endpoint:
+            if listener.scheme == "unix":
+                servers.append(await listen_unix(self._service, listener.path))
+            else:
+                secure = tls if listener.scheme == "https" else None
+                servers.append(await listen_tcp(self._service, listener.url, listener.host, listener.port, secure))
+        return servers
+
+    async def _finish(self, servers: list[asyncio.AbstractServer]) -> None:
+        """Take no more, finish what is in flight, cut what takes too long."""
+        timeout_s = self._config.shutdown_timeout_s
+        for server in servers:
+            server.close()
+        for listener in self._config.endpoint:
+            if listener.scheme == "unix" and os.path.exists(listener.path):
+                os.unlink(listener.path)
+        drained = self._service.close()
+        if not drained.done():
+            _log.info("stopping: %d requests are in flight", self._service.active_requests)
+        try:
+            await asyncio.wait_for(asyncio.shield(drained), timeout_s)
+        except TimeoutError:
+            _log.warning("cutting %d connections after %g s", self._service.open_connections, timeout_s)
+            self._service.abort()
+            await drained
+
+    def _addresses(self) -> str:
+        return ", ".join(listener.url for listener in self._config.endpoint)
+
+    def _destination(self) -> str:
+        endpoints = self._remote.endpoints
+        where = endpoints.url or f"AWS, region {endpoints.region}"
+        return f"forwarding to {where}; clients' signatures are {'checked' if self._auth == 'sigv4' else 'not checked'}"
+
+    def status(self) -> dict[str, Any]:
+        """The state of everything as plain data, for ``/_s3d/status``. No secrets."""
+        remote, config, service = self._remote, self._config, self._service
+        health, credentials = remote.health, remote.credentials
+        meter = service.meter
+        rows = {
+            operation.name: meter.read(operation.index) for operation in self._operations
+        } | {"other": meter.read(len(self._operations))}  # fmt: skip
+        rows = {name: row for name, row in rows.items() if row["requests"]}
+        current = credentials.current
+        if credentials.state != "ok" or health.state == "offline":
+            verdict = "failing"
+        else:
+            verdict = "ok" if health.state == "online" else "degraded"
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "endpoint": [listener.url for listener in config.endpoint],
+            "auth": self._auth,
+            "ready": self._ready,
+            "health": verdict,
+            "remote": {
+                "endpoint": remote.endpoints.url or "AWS",
+                "region": remote.endpoints.region,
+                "state": health.state,
+                "since_s": round(time.monotonic() - health.since_s, 3),
+                "last_error": health.last_error,
+                "latency_ms": None if health.latency_s is None else round(health.latency_s * 1000, 3),
+                "connections": remote.open_connections,
+            },
+            "credentials": {
+                "source": credentials.source,
+                "access_key_id": current.access_key.decode() if current is not None else None,
+                "expires_in_s": credentials.expires_in_s,
+                "state": credentials.state,
+                "error": credentials.error,
+            },
+            "connections": {"open": service.open_connections, "max": config.max_connections},
+            "requests": {
+                "total": sum(row["requests"] for row in rows.values()),
+                "errors": sum(row["client_errors"] + row["server_errors"] for row in rows.values()),
+                "by_operation": {name: row["requests"] for name, row in rows.items()},
+            },
+        }

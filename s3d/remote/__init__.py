@@ -1,0 +1,1 @@
+"""The upstream client: addresses, credentials, connections, health; signs, streams, retries."""

@@ -1,0 +1,1 @@
+"""The S3 protocol, pure: no sockets, no clock, no threads."""

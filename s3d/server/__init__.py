@@ -1,0 +1,1 @@
+"""Connections on uvloop, dispatch, listeners, s3d's own endpoints."""

@@ -1,0 +1,108 @@
+"""From a parsed request to its answer: host, route, signature, authorization, operation; errors become S3's XML."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+
+from s3d._core.fault import Fault
+from s3d._core.promise import Promise
+from s3d._core.remote import RemoteError
+from s3d._core.request import Request
+from s3d._core.response import Response
+from s3d._core.route import Router
+from s3d._core.sigv4 import SignatureMismatch, SigningContext
+from s3d.auth.authenticate import Authenticator
+from s3d.gateway.gateway import Answer, Gateway
+from s3d.s3.errors import S3Error
+from s3d.s3.operations import OperationTable
+from s3d.server.hosts import Hosts
+
+_log = logging.getLogger("s3d.server")
+
+INTERNAL = b"/_s3d/"
+"""s3d's own endpoints; no bucket's name begins with an underscore."""
+RETRY_AFTER_S = b"1"
+
+
+class Dispatcher:
+    """Answers requests. Called by the connections for each request, in their callback: nothing here may block."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        operations: OperationTable,
+        router: Router,
+        authenticator: Authenticator,
+        hosts: Hosts,
+        internal: Callable[[Request], Response],
+    ) -> None:
+        self._gateway = gateway
+        self._router = router
+        self._authenticator = authenticator
+        self._hosts = hosts
+        self._internal = internal
+        self._preflight = operations.index("Preflight")
+
+    def __call__(self, request: Request) -> Answer:
+        """The answer to ``request``, or what will bring it. May raise whatever `refuse` can answer."""
+        self._hosts.check(request)
+        if request.path.startswith(INTERNAL):
+            return self._internal(request)
+        operation = self._router.route(request)
+        if operation == self._preflight:
+            # A browser never signs a preflight; the remote answers it by the bucket's rules.
+            return self._gateway.handle(request, None)
+        _, context = self._authenticator.authenticate(request)
+        origin = request.header(b"origin")
+        if origin is not None:
+            return self._from_page(request, context, origin)
+        return self._gateway.handle(request, context)
+
+    async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
+        await self._gateway.cors.check(request, origin)
+        answer = self._gateway.handle(request, context)
+        if isinstance(answer, Promise) or inspect.isawaitable(answer):
+            response: Response = await answer
+            return response
+        return answer
+
+
+def refuse(request: Request | None, error: BaseException) -> Response:
+    """The error response for ``error``, whatever it is. Never raises; unexpected errors are logged with traceback."""
+    refusal = _refusal(request, error)
+    request_id = request.request_id if request is not None else ""
+    headers = [(b"Server", b"s3d"), (b"x-amz-request-id", request_id.encode())]
+    if refusal.status == 503:
+        headers.append((b"Retry-After", RETRY_AFTER_S))
+    if refusal.status == 304:
+        return Response(304, headers)
+    headers.append((b"Content-Type", b"application/xml"))
+    return Response(refusal.status, headers, refusal.to_xml(request_id))
+
+
+def _refusal(request: Request | None, error: BaseException) -> S3Error:
+    resource = request.path if request is not None else b""
+    if isinstance(error, S3Error):
+        error.resource = error.resource or resource
+        return error
+    if isinstance(error, Fault):
+        refusal = S3Error.from_fault(error, resource)
+        if isinstance(error, SignatureMismatch):
+            refusal.extra.update(
+                AWSAccessKeyId=error.access_key, StringToSign=error.string_to_sign,
+                SignatureProvided=error.signature_provided, CanonicalRequest=error.canonical_request,
+            )  # fmt: skip
+        return refusal
+    if isinstance(error, RemoteError):
+        return S3Error("ServiceUnavailable", f"s3d got no answer from the remote: {error}", resource=resource)
+    if isinstance(error, (asyncio.CancelledError, ConnectionError)):
+        return S3Error("ServiceUnavailable", "The request was interrupted. Please try again.", resource=resource)
+    _log.error(
+        "%s failed unexpectedly", "a connection" if request is None else f"request {request.request_id}", exc_info=error
+    )
+    return S3Error("InternalError", resource=resource)
+
+
