@@ -28,8 +28,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from s3d import values
-from s3d.options import ConfigError, Option, Origin
-from s3d.values import Listener, Secret
+from s3d.values import ConfigError, Listener, Option, Origin, Secret
 
 __all__ = ["OPTIONS", "Config", "ConfigError", "Listener", "Option", "Origin", "Secret", "Setting", "load", "settings"]
 

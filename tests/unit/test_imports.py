@@ -32,9 +32,7 @@ ONLY: dict[str, frozenset[str]] = {
     "fuse": frozenset({"remote", "s3", "_core", "telemetry"}),
     # Everyone may import these two's definitions, or none but the top may: they must not draw others in.
     "telemetry": frozenset({"_core"}),
-    "config": frozenset({"s3", "telemetry", "options", "values"}),
-    # What an option is, beside which there are.
-    "options": frozenset({"values"}),
+    "config": frozenset({"s3", "telemetry", "values"}),
     # The kinds of value that configuration and command line speak.
     "values": frozenset(),
     # The package itself: whoever imports any room imports this first.
