@@ -58,7 +58,7 @@ class S3dDaemon:
     """One `s3d run` on a free port with a directory of its own.
 
     `remote` is the address of its remote S3 and `credentials` what it signs with there. `identity` is what clients
-    must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word.
+    must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word. `expect_log`: see the method of that name.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class S3dDaemon:
         identity: Credentials | None = LOCAL_CREDENTIALS,
         env: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
+        expect_log: tuple[str, ...] = (),
     ) -> None:
         [self.port] = free_ports(1)
         self.endpoint = f"http://{HOST}:{self.port}"
@@ -89,7 +90,7 @@ class S3dDaemon:
             settings["S3D_SECRET_ACCESS_KEY"] = identity.secret_access_key
         settings |= env or {}
         self.process = ServerProcess("s3d", [*s3d_command(), "run", *options], directory, env=settings)
-        self._expected: list[re.Pattern[str]] = []
+        self._expected = [re.compile(pattern) for pattern in expect_log]
         self._checked_bytes = 0
 
     @property
