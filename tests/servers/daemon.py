@@ -58,7 +58,8 @@ class S3dDaemon:
     """One `s3d run` on a free port with a directory of its own.
 
     `remote` is the address of its remote S3 and `credentials` what it signs with there. `identity` is what clients
-    must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word. `expect_log`: see the method of that name.
+    must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word.
+    `expect_log`: see the method of that name.
     """
 
     def __init__(
