@@ -59,7 +59,7 @@ class S3dDaemon:
 
     `remote` is the address of its remote S3 and `credentials` what it signs with there. `identity` is what clients
     must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word.
-    `expect_log`: see the method of that name.
+    `also_listen`: more addresses, such as `unix:///PATH`. `expect_log`: see the method of that name.
     """
 
     def __init__(
@@ -72,12 +72,13 @@ class S3dDaemon:
         env: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
         expect_log: tuple[str, ...] = (),
+        also_listen: tuple[str, ...] = (),
     ) -> None:
         [self.port] = free_ports(1)
         self.endpoint = f"http://{HOST}:{self.port}"
         self.identity = identity
         settings = clean_environment()
-        settings |= {"S3D_ENDPOINT": self.endpoint, "S3D_LOCAL_DIR": str(directory / "local")}
+        settings |= {"S3D_ENDPOINT": ",".join([self.endpoint, *also_listen]), "S3D_LOCAL_DIR": str(directory / "local")}
         if remote is not None:
             settings["S3_ENDPOINT"] = remote
         if credentials is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -54,6 +55,14 @@ def test_daemon_of_a_tests_own_answers_plain_sockets(start_daemon: Callable[...,
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     daemon = start_daemon(nobody, until="live", expect_log=("the remote is offline",))
     answer = exchange(daemon.endpoint, b"GET /_s3d/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.status == 200
+
+
+def test_daemon_listens_on_more_addresses(
+    seaweedfs: Remote, start_daemon: Callable[..., S3dDaemon], tmp_path: Path
+) -> None:
+    start_daemon(seaweedfs, also_listen=(f"unix://{tmp_path}/s3d.sock",))
+    answer = exchange(tmp_path / "s3d.sock", b"GET /_s3d/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.status == 200
 
 
