@@ -12,7 +12,7 @@ checks the client's own checksum over what it stored; any other goes on plain.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -34,7 +34,8 @@ cdef bytes SIGNED_CHUNKS_TRAILER = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 cdef str BAD_PAYLOAD_HASH = (
     "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
-    "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value."
+    "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 "
+    "value."
 )
 
 
@@ -56,6 +57,8 @@ cdef class Upload(Stage):
             return 0
         if self._wire_left >= 0:
             if size > self._wire_left:
+                # What is too much is refused after what is not, so that a body ends alike in any split.
+                self.write(data, <Py_ssize_t>self._wire_left)
                 raise Fault(FaultCode.INCOMPLETE_BODY, "The body is longer than its Content-Length.")
             self._wire_left -= size
         if self.decoder is None:

@@ -94,6 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("s3d: interrupted")
         return INTERRUPTED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"s3d: {where}{error.strerror or error}.")
+        return ERROR
     except Exception as error:  # noqa: BLE001 - the last resort: a user gets a sentence, a developer can ask for more
         if os.environ.get("S3D_LOG_LEVEL", "").lower() == "debug":
             import traceback

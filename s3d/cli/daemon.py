@@ -288,5 +288,8 @@ def target_words(target: str, found: dict[str, Any]) -> str:
         return f"{target}: {found['error']}"
     if "key" not in found:
         return f"{target}: bucket exists" + (f" in {found['region']}" if found.get("region") else "")
-    size = plural(found["size_bytes"], "byte")
-    return f"{target}: {size}, {found['content_type']}, changed {found['last_modified']}, ETag {found['etag']}"
+    parts = [plural(found["size_bytes"], "byte")]
+    for key, label in (("content_type", ""), ("last_modified", "changed "), ("etag", "ETag ")):
+        if found[key] is not None:
+            parts.append(f"{label}{found[key]}")
+    return f"{target}: {', '.join(parts)}"

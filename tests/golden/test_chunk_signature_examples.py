@@ -13,7 +13,8 @@ import pytest
 from s3d._core.awschunked import ChunkedDecoder
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, SignatureMismatch, SigningContext, Verifier
+from s3d._core.sigv4 import Credentials, SigningContext
+from s3d._core.verify import SignatureMismatch, Verifier
 
 ACCESS_KEY = b"AKIAIOSFODNN7EXAMPLE"
 SECRET = b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -12,7 +12,8 @@ import pytest
 
 from s3d._core.fault import FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, SignatureMismatch, Signer, Verifier
+from s3d._core.sigv4 import Credentials, Signer
+from s3d._core.verify import SignatureMismatch, Verifier
 
 ACCESS_KEY = b"AKIAIOSFODNN7EXAMPLE"
 SECRET = b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -47,7 +48,8 @@ HEADER_EXAMPLES = {
         ],
         b"date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
         b"PUT\n/test%24file.text\n\ndate:Fri, 24 May 2013 00:00:00 GMT\nhost:examplebucket.s3.amazonaws.com\n"
-        b"x-amz-content-sha256:" + WELCOME + b"\nx-amz-date:20130524T000000Z\nx-amz-storage-class:REDUCED_REDUNDANCY\n\n"
+        b"x-amz-content-sha256:" + WELCOME
+        + b"\nx-amz-date:20130524T000000Z\nx-amz-storage-class:REDUCED_REDUNDANCY\n\n"
         b"date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class\n" + WELCOME,
         b"9e0e90d9c76de8fa5b200d8c849cd5b8dc7a3be3951ddb7f6a76b4158342019d",
         b"98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
@@ -127,7 +129,8 @@ def test_signing_the_example_gives_the_published_authorization(example: str) -> 
         (b"x-amz-content-sha256", EMPTY),
         (
             b"authorization",
-            b"AWS4-HMAC-SHA256 Credential=%b/%b, SignedHeaders=%b, Signature=%b" % (ACCESS_KEY, SCOPE, signed, signature),
+            b"AWS4-HMAC-SHA256 Credential=%b/%b, SignedHeaders=%b, Signature=%b"
+            % (ACCESS_KEY, SCOPE, signed, signature),
         ),
     ]
 
