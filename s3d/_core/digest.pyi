@@ -1,4 +1,5 @@
 from enum import IntEnum
+
 from typing_extensions import Buffer
 
 class Algorithm(IntEnum):

@@ -17,6 +17,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
 from s3d._core.channel cimport Channel, monotonic
 from s3d._core.fault cimport Fault, FaultCode
+from s3d._core.fields cimport trimmed
 from s3d._core.incoming cimport Incoming
 from s3d._core.request cimport Request
 
@@ -26,15 +27,6 @@ cdef object _ParserUpgrade = httptools.HttpParserUpgrade
 
 # A trailer section larger than this is not a checksum any more.
 cdef Py_ssize_t _MAX_TRAILER_SIZE = 8192
-
-
-cdef inline bytes _trimmed(bytes value):
-    """``value`` without outer white space; llhttp leaves it at the end."""
-    cdef Py_ssize_t size = len(value)
-    cdef const char *text = value
-    if size and (text[0] == 32 or text[0] == 9 or text[size - 1] == 32 or text[size - 1] == 9):
-        return value.strip(b" \t")
-    return value
 
 
 cdef class RequestReader:
@@ -149,7 +141,7 @@ cdef class RequestReader:
             return
         self.head_parsed += size + len(value) + 4
         lower = name.lower()
-        value = _trimmed(value)
+        value = trimmed(value)
         self.headers.append((lower, value))
         if size == 4 and lower == b"host":
             self.hosts += 1

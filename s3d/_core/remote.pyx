@@ -17,6 +17,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
 from s3d._core.channel cimport Channel, monotonic
+from s3d._core.fields cimport may_be_hop_by_hop, trimmed
 from s3d._core.incoming cimport Incoming
 from s3d._core.promise cimport Promise
 from s3d._core.response cimport LENGTH_NONE, LENGTH_UNKNOWN, Response
@@ -331,9 +332,8 @@ cdef class RemoteConnection(Channel):
         cdef bytes lower
         if self.response is not None:
             return  # a trailer field: S3 has none that a client reads
-        lower = name.lower()
-        value = value.strip(b" \t")
-        if lower in _HOP_BY_HOP:
+        value = trimmed(value)
+        if may_be_hop_by_hop(name) and (lower := name.lower()) in _HOP_BY_HOP:
             if lower == b"content-length":
                 length = int(value)
                 if length > INT64_MAX:

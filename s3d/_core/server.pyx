@@ -255,7 +255,7 @@ cdef class ServerConnection(Channel):
             if pending is not None:
                 pending.cancel()
             if request.body is not None:
-                (<Incoming>request.body).drop()
+                request.body.drop()
         self.reader.requests.clear()
         self.service.connections.discard(self)
         return self.service._check_drained()
@@ -286,7 +286,7 @@ cdef class ServerConnection(Channel):
             return 0
         if self.active is not None and self.active.body is not None:
             # What arrived together with the head waited until no parser was on the stack.
-            (<Incoming>self.active.body).flush()
+            self.active.body.flush()
         if reader.requests:
             self.hold(HOLD_QUEUE)
         else:
@@ -419,7 +419,7 @@ cdef class ServerConnection(Channel):
         cdef Incoming body
         if request is None or request.body is None:
             return 0
-        body = <Incoming>request.body
+        body = request.body
         if not body.complete:
             if request.expects_continue and body.arrived == 0:
                 # The client may or may not send the body now; only closing is unambiguous (RFC 9110 §10.1.1).
@@ -463,7 +463,7 @@ cdef class ServerConnection(Channel):
         cdef Request request = self.active
         cdef int64_t received = 0
         if request.body is not None:
-            received = (<Incoming>request.body).arrived
+            received = request.body.arrived
         self.service.meter.record(
             request.operation, self.active_status, monotonic() - request.started_s, received,
             self.sent_bytes - self.answer_sent_mark, aborted,
@@ -513,7 +513,7 @@ cdef class ServerConnection(Channel):
             ):
                 self.close()
             return 0
-        body = <Incoming>self.active.body
+        body = self.active.body
         if body is not None and body.connected and not body.ended and not body.complete and self.holds == 0:
             if now - self.progress_s > service.body_timeout_s:
                 self.close_after = True

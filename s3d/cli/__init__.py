@@ -106,5 +106,3 @@ def main(arguments: list[str] | None = None) -> int:
         note(f"s3d: unexpected {type(error).__name__}: {error}. With S3D_LOG_LEVEL=debug there is a traceback.")
         return ERROR
     return 0
-
-

@@ -73,9 +73,7 @@ def run_command() -> Any:
         value_type: Any = bool | None if option.kind == "bool" else str | None
         annotation = Annotated[value_type, run_option(option)]
         parameters.append(
-            inspect.Parameter(
-                option.key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
-            )
+            inspect.Parameter(option.key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
         )
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

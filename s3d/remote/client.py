@@ -123,9 +123,7 @@ class Remote:
                 )
         return self._spawn(self._send(request, upload))
 
-    def _start(
-        self, connection: RemoteConnection, target: Target, request: Request, upload: Upload | None
-    ) -> Promise:
+    def _start(self, connection: RemoteConnection, target: Target, request: Request, upload: Upload | None) -> Promise:
         now_s = int(time.time())
         head_only = request.method == b"HEAD"
         if upload is None:

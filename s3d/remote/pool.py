@@ -64,7 +64,8 @@ class Pool:
     async def acquire(self, sure: bool, fresh: bool, timeout_s: float) -> RemoteConnection:
         """A connection, waiting for one or opening it, within ``timeout_s``. ``fresh``: none that was used before.
 
-        Raises `RemoteError` (CONNECT), or `S3Error` (SlowDown) when all stay in use. The caller must start on the connection before it awaits anything else.
+        Raises `RemoteError` (CONNECT), or `S3Error` (SlowDown) when all stay in use. The caller must start on the
+        connection before it awaits anything else.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:

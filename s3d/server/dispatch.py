@@ -13,7 +13,8 @@ from s3d._core.remote import RemoteError
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.route import Router
-from s3d._core.sigv4 import SignatureMismatch, SigningContext
+from s3d._core.sigv4 import SigningContext
+from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
 from s3d.gateway.gateway import Answer, Gateway
 from s3d.s3.errors import S3Error
@@ -104,5 +105,3 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         "%s failed unexpectedly", "a connection" if request is None else f"request {request.request_id}", exc_info=error
     )
     return S3Error("InternalError", resource=resource)
-
-

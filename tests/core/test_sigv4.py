@@ -52,9 +52,7 @@ def signed(
 def replaced(request: Request, name: bytes, old: bytes, new: bytes) -> Request:
     """The request with ``old`` replaced in its header ``name``; without the header if ``old`` is empty."""
     headers = [
-        (key, value.replace(old, new) if key == name else value)
-        for key, value in request.headers
-        if old or key != name
+        (key, value.replace(old, new) if key == name else value) for key, value in request.headers if old or key != name
     ]
     return Request(request.method, request.target, headers)
 
@@ -405,7 +403,11 @@ def test_a_bad_expiry_is_refused(expires: object, words: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        b"X-Amz-Algorithm", b"X-Amz-Credential", b"X-Amz-Signature", b"X-Amz-Date", b"X-Amz-SignedHeaders",
+        b"X-Amz-Algorithm",
+        b"X-Amz-Credential",
+        b"X-Amz-Signature",
+        b"X-Amz-Date",
+        b"X-Amz-SignedHeaders",
         b"X-Amz-Expires",
     ],
 )

@@ -30,7 +30,7 @@ class Answer(BaseHTTPRequestHandler):
         if int(headers.get("Content-Length", len(reply))) != len(reply):
             self.close_connection = True
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Be quiet."""

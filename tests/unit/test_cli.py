@@ -336,7 +336,7 @@ def test_a_missing_daemon_is_3(s3d, nobody: str, arguments: list[str]) -> None:
     assert err.count("\n") == 1
 
 
-BUCKETS = b'<ListAllMyBucketsResult><Buckets><Bucket><Name>box</Name></Bucket></Buckets></ListAllMyBucketsResult>'
+BUCKETS = b"<ListAllMyBucketsResult><Buckets><Bucket><Name>box</Name></Bucket></Buckets></ListAllMyBucketsResult>"
 
 
 def test_commands_work_over_a_unix_socket(s3d, tmp_path: Path) -> None:

@@ -328,7 +328,9 @@ def test_auto_is_sigv4_as_soon_as_there_is_an_identity() -> None:
     assert load({}, IDENTITY).resolve_auth() == "sigv4"
 
 
-@pytest.mark.parametrize("endpoint", ["http://0.0.0.0:1", "http://[::]:1", "http://10.0.0.1:1", "http://localhost:1,http://host:2"])
+@pytest.mark.parametrize(
+    "endpoint", ["http://0.0.0.0:1", "http://[::]:1", "http://10.0.0.1:1", "http://localhost:1,http://host:2"]
+)
 def test_auto_without_an_identity_is_refused_where_others_can_connect(endpoint: str) -> None:
     message = refused({"S3D_ENDPOINT": endpoint})
     assert "can be reached from other machines" in message
