@@ -107,14 +107,14 @@ cdef class RemoteConnection(Channel):
         self.progress_s = monotonic()
         self.started_s = self.progress_s
         if source is None:
-            self.send(<const uint8_t *><char *>head, len(head), False)
+            self.send(<const uint8_t *><char *>head, len(head))
             return promise
         self.outgoing = _Outgoing.__new__(_Outgoing)
         self.outgoing.connection = self
         self.outgoing.left = length
         self.source = source
         self.stage = stage
-        self.send(<const uint8_t *><char *>head, len(head), not expect)
+        self.send(<const uint8_t *><char *>head, len(head))
         if expect:
             self.continue_since_s = self.progress_s
         else:
@@ -443,7 +443,7 @@ cdef class _Outgoing(Stage):
             raise RuntimeError("a request's body is longer than its head announced")
         self.left -= size
         connection.progress_s = monotonic()
-        return connection.send(data, size, False)
+        return connection.send(data, size)
 
     cdef int finish(self) except -1:
         cdef RemoteConnection connection = self.connection

@@ -192,6 +192,7 @@ cdef class ServerConnection(Channel):
             RequestReader, self, service.max_head_size, self.secure,
             peer if isinstance(peer, tuple) else None, local if isinstance(local, tuple) else None,
         )
+        self.idle_since_s = monotonic()
         service.connections.add(self)
         service.meter.connections_accepted += 1
         if len(service.connections) > service.max_connections or service.closing:
@@ -202,9 +203,15 @@ cdef class ServerConnection(Channel):
     cdef int received(self, const uint8_t *data, Py_ssize_t size) except -1:
         if self.lingering_since_s > 0:
             return 0
+        cdef Incoming body
         self.reader.feed(data, size)
         if self.lost:
             return 0
+        body = self.reader.body
+        if self.reader.fault is not None and body is not None:
+            # The framing of a body under way turned out to be wrong: its request fails, and nothing follows it.
+            self.close_after = True
+            body.break_off(self.reader.fault)
         return self.advance()
 
     cdef bint half_closed(self) except -1:
@@ -390,7 +397,7 @@ cdef class ServerConnection(Channel):
             _head.size = 0
             self.close_after = True
             Response(500, [], None, 0).put_head(_head, http_1_0, True, self.service.today())
-            self.send(_head.data, _head.size, False)
+            self.send(_head.data, _head.size)
             return self.answered(True)
         if isinstance(body, Stage) and not head_only:
             answer = _Answer.__new__(_Answer)
@@ -409,9 +416,10 @@ cdef class ServerConnection(Channel):
             _discard(response)
             body = None
         if body:
-            self.send_pair(_head.data, _head.size, <const uint8_t *><char *>body, len(<bytes>body))
+            self.send(_head.data, _head.size)
+            self.send(<const uint8_t *><char *>body, len(<bytes>body))
         else:
-            self.send(_head.data, _head.size, False)
+            self.send(_head.data, _head.size)
         return self.answered(True)
 
     cdef int _leave_body(self, Request request) except -1:
@@ -434,9 +442,11 @@ cdef class ServerConnection(Channel):
         cdef Incoming body
         if self.active is not None:
             self._record(not whole)
+            self.answers += 1
         self.active = None
         self.answer = None
         self.pending_result = None
+        self.idle_since_s = monotonic()
         if not whole:
             return self.abort()
         if self.close_after:
@@ -455,8 +465,7 @@ cdef class ServerConnection(Channel):
             if self.fd < 0:
                 return self.close()
             self.transport.resume_reading()
-            self.transport.write_eof()
-            self.fd = -1
+            self.shut()
         return 0
 
     cdef int _record(self, bint aborted) except -1:
@@ -476,7 +485,7 @@ cdef class ServerConnection(Channel):
         cdef Request request = self.active
         if request is not None and request.body is body and request.expects_continue:
             if (<Incoming>body).arrived == 0:
-                self.send(<const uint8_t *>b"HTTP/1.1 100 Continue\r\n\r\n", 25, False)
+                self.send(<const uint8_t *>b"HTTP/1.1 100 Continue\r\n\r\n", 25)
             request.expects_continue = False
         self.progress_s = monotonic()
         return 0
@@ -508,8 +517,8 @@ cdef class ServerConnection(Channel):
                 if now - reader.head_started_s > service.head_timeout_s:
                     reader._refuse(FaultCode.REQUEST_TIMEOUT, "The request's head did not arrive in time.")
                     self.advance()
-            elif now - self.progress_s > (
-                service.idle_timeout_s if self.received_bytes else service.head_timeout_s
+            elif now - self.idle_since_s > (
+                service.idle_timeout_s if self.answers else service.head_timeout_s
             ):
                 self.close()
             return 0
@@ -537,7 +546,7 @@ cdef class _Answer(Stage):
         self.head = None
         if head is None:
             return 0
-        return self.connection.send(<const uint8_t *><char *>head, len(head), False)
+        return self.connection.send(<const uint8_t *><char *>head, len(head))
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef ServerConnection connection = self.connection
@@ -554,16 +563,17 @@ cdef class _Answer(Stage):
         elif self.head is not None:
             head = self.head
             self.head = None
-            connection.send_pair(<const uint8_t *><char *>head, len(head), data, size)
+            connection.send(<const uint8_t *><char *>head, len(head))
+            connection.send(data, size)
         else:
-            connection.send(data, size, False)
+            connection.send(data, size)
         return 0
 
     cdef int _send_chunk(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef bytes frame = b"%x\r\n" % size
-        self.connection.send(<const uint8_t *><char *>frame, len(frame), True)
-        self.connection.send(data, size, True)
-        return self.connection.send(<const uint8_t *>b"\r\n", 2, False)
+        self.connection.send(<const uint8_t *><char *>frame, len(frame))
+        self.connection.send(data, size)
+        return self.connection.send(<const uint8_t *>b"\r\n", 2)
 
     cdef int finish(self) except -1:
         cdef ServerConnection connection = self.connection
@@ -576,7 +586,7 @@ cdef class _Answer(Stage):
             _log.warning("an answer ended %d bytes short of its announced length; its connection is cut", self.left)
             return connection.answered(False)
         if self.chunked:
-            connection.send(<const uint8_t *>b"0\r\n\r\n", 5, False)
+            connection.send(<const uint8_t *>b"0\r\n\r\n", 5)
         elif self.left < 0:
             connection.close_after = True
         return connection.answered(True)

@@ -49,10 +49,12 @@ class Dispatcher:
 
     def __call__(self, request: Request) -> Answer:
         """The answer to ``request``, or what will bring it. May raise whatever `refuse` can answer."""
-        self._hosts.check(request)
         if request.path.startswith(INTERNAL):
+            self._hosts.check(request)
             return self._internal(request)
+        # The router first: a target in absolute form brings its own host (RFC 9112 §3.2.2).
         operation = self._router.route(request)
+        self._hosts.check(request)
         if operation == self._preflight:
             # A browser never signs a preflight; the remote answers it by the bucket's rules.
             return self._gateway.handle(request, None)
