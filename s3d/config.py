@@ -214,7 +214,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "auto",
             ACCESS,
             "sigv4: every request is signed with the identity below. none: signed or not, every request is served. "
-            "auto: sigv4 as soon as an identity is set, else none, and then only on loopback addresses and unix sockets.",
+            "auto: sigv4 as soon as an identity is set, else none, and then only on loopback addresses and unix "
+            "sockets.",
             choices=("auto", "none", "sigv4"),
         ),
     ]

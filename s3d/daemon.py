@@ -78,7 +78,6 @@ class Daemon:
 
     async def serve(self) -> int:
         """Start, serve until told to stop, stop. Raises `ListenError` or botocore's errors if it cannot start."""
-        config = self._config
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

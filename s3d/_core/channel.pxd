@@ -17,6 +17,9 @@ cdef double monotonic() noexcept nogil
 cdef class Channel:
     cdef object transport         # uvloop's; None before connection_made and after connection_lost
     cdef int fd                   # for send(2) past the transport; -1 where that is not possible (TLS)
+    cdef int watched_fd           # the same socket also then, to ask the kernel about it; -1 when there is none
+    cdef int64_t unsent_seen      # bytes that the peer had not acknowledged at the last look, …
+    cdef double unsent_since_s    # … and since when it was that many
     cdef bint queued              # the transport may hold bytes that are not sent yet
     cdef Octets corked            # sent at the end of the loop's turn
     cdef bint write_paused        # those bytes are there: nothing more should be written
@@ -42,6 +45,7 @@ cdef class Channel:
     # For subclasses: what to do on the wire.
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int uncork(self) except -1
+    cdef double unsent_for(self, double now) except -1
     cdef int hold(self, int reason) except -1
     cdef int release(self, int reason) except -1
     cdef int close(self) except -1           # after what is queued has been sent

@@ -8,10 +8,10 @@ Sending. When the transport holds nothing, bytes go straight to send(2) from whe
 not take is copied and handed to the transport. Its limits are set to zero, so it says `pause_writing` as soon as it
 holds a byte and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy meanwhile.
 
-Small pieces are corked: they wait for the end of the loop's turn and then go out in one burst for all connections. Heads
-and bodies, and pipelined answers, share a segment that way. Above all it wakes the peers once: a send to a sleeping
-process costs an interrupt of its core, and while we work through thirty requests in a turn it would be asleep again
-before each send (measured: a third of the CPU of a small forwarded GET).
+Small pieces are corked: they wait for the end of the loop's turn and then go out in one burst for all connections.
+Heads and bodies, and pipelined answers, share a segment that way. Above all it wakes the peers once: a send to a
+sleeping process costs an interrupt of its core, and while we work through thirty requests in a turn it would be asleep
+again before each send (measured: a third of the CPU of a small forwarded GET).
 """
 
 import logging
@@ -40,6 +40,12 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_sendmsg "sendmsg"(int fd, const msghdr *message, int flags)
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, int *value)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    unsigned long SIOCOUTQ
 
 # 64 KiB holds any head we accept and most small bodies with it; 256 KiB is where larger reads stop paying
 # (one read of a saturated loopback fills it, and it stays in the second-level cache on its way through).
@@ -71,6 +77,7 @@ cdef class Channel:
 
     def __cinit__(self):
         self.fd = -1
+        self.watched_fd = -1
         self.corked = Octets()
 
     # What the transport calls.
@@ -79,13 +86,17 @@ cdef class Channel:
         self.transport = transport
         self.progress_s = monotonic()
         transport.set_write_buffer_limits(0)
+        endpoint = transport.get_extra_info("socket")
+        if endpoint is not None:
+            self.watched_fd = endpoint.fileno()
         if transport.get_extra_info("ssl_object") is None:
-            self.fd = transport.get_extra_info("socket").fileno()
+            self.fd = self.watched_fd
         self.opened()
 
     def connection_lost(self, error):
         self.lost = True
         self.fd = -1
+        self.watched_fd = -1
         self.transport = None
         self.closed(error)
 
@@ -110,7 +121,7 @@ cdef class Channel:
 
     def pause_writing(self):
         self.write_paused = True
-        self.progress_s = monotonic()
+        self.unsent_seen = -1
         self.unwritable()
 
     def resume_writing(self):
@@ -159,6 +170,24 @@ cdef class Channel:
             self.corked.put(data, size)
             return self.uncork() if self.corked.size > _CORK_LIMIT else 0
         return self._transmit(data, size)
+
+    cdef double unsent_for(self, double now) except -1:
+        """For how many seconds the peer has not taken a byte of what waits for it.
+
+        Counted is what the peer has acknowledged: the kernel says that a socket is writable again only when a third of
+        its buffer of several MB has gone, which over a slow link takes longer than any time limit.
+        """
+        cdef int in_kernel = 0
+        cdef int64_t unsent
+        if self.lost:
+            return 0
+        if self.watched_fd >= 0:
+            ioctl(self.watched_fd, SIOCOUTQ, &in_kernel)
+        unsent = <int64_t>self.transport.get_write_buffer_size() + in_kernel
+        if unsent != self.unsent_seen:
+            self.unsent_seen = unsent
+            self.unsent_since_s = now
+        return now - self.unsent_since_s
 
     cdef int uncork(self) except -1:
         """Send what was kept for the end of the loop's turn."""

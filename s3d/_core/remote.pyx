@@ -84,8 +84,10 @@ cdef class RemoteConnection(Channel):
         the promise closes the connection.
         """
         cdef Promise promise
-        if self.busy or self.lost:
+        if self.busy:
             raise RuntimeError("the connection is in use")
+        if self.lost:
+            raise RemoteError(RemoteFailure.DISCONNECTED, "the remote closed the connection before it was used")
         promise = Promise(self.abandon)
         self.busy = True
         self.promise = promise
@@ -179,6 +181,7 @@ cdef class RemoteConnection(Channel):
         if self.overrun:
             # Deliver what is unambiguous of it, the head, so that the client sees its answer break off.
             if self.promise is not None and self.response is not None and self.body is not None:
+                self.body.spoil()
                 self._deliver()
             return self._fail(RemoteError(
                 RemoteFailure.PROTOCOL, "the remote sent more bytes than it had announced", True))
@@ -415,7 +418,7 @@ cdef class RemoteConnection(Channel):
             if now - self.continue_since_s > _CONTINUE_TIMEOUT_S:
                 self._begin_body()
         elif self.write_paused:
-            if now - self.progress_s > self.stall_timeout_s:
+            if self.unsent_for(now) > self.stall_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT,
                     f"the remote took no byte of the body for {self.stall_timeout_s:g} s"))

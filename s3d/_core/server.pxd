@@ -49,8 +49,6 @@ cdef class ServerConnection(Channel):
     cdef double lingering_since_s    # > 0: the answer is sent, we only wait for the client to have read it
     cdef int64_t answer_sent_mark    # `sent_bytes` before the answer under way
     cdef int active_status
-    cdef Py_ssize_t unsent_seen      # the transport's backlog at the last sweep, to tell a slow reader from a dead one
-    cdef double unsent_since_s
 
     cdef int advance(self) except -1
     cdef int respond(self, Response response) except -1

@@ -235,7 +235,6 @@ cdef class ServerConnection(Channel):
         return self.advance()
 
     cdef int unwritable(self) except -1:
-        self.unsent_seen = -1
         if self.answer is not None and not self.answer.paused:
             self.answer.paused = True
             self.answer.pause()
@@ -497,7 +496,6 @@ cdef class ServerConnection(Channel):
         cdef Service service = self.service
         cdef RequestReader reader = self.reader
         cdef Incoming body
-        cdef Py_ssize_t unsent
         if self.lost:
             return 0
         if self.lingering_since_s > 0:
@@ -505,11 +503,7 @@ cdef class ServerConnection(Channel):
                 self.abort()
             return 0
         if self.write_paused:
-            unsent = self.transport.get_write_buffer_size()
-            if unsent != self.unsent_seen:
-                self.unsent_seen = unsent
-                self.unsent_since_s = now
-            elif now - self.unsent_since_s > service.body_timeout_s:
+            if self.unsent_for(now) > service.body_timeout_s:
                 self.abort()
             return 0
         if self.active is None:

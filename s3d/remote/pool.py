@@ -7,7 +7,7 @@ import ssl
 import time
 from collections import deque
 
-from s3d._core.remote import RemoteConnection
+from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
 from s3d.remote.connect import connect
 from s3d.remote.endpoint import Origin
 from s3d.s3.errors import S3Error
@@ -104,6 +104,10 @@ class Pool:
             self._wake()
             raise
         self._opening -= 1
+        if not connection.usable:
+            # Accepted and closed before we came to it: `lost` has been and gone.
+            self._wake()
+            raise RemoteError(RemoteFailure.CONNECT, f"the remote {self.origin} closes connections at once")
         self._open.add(connection)
         return connection
 
