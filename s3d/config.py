@@ -42,286 +42,105 @@ LOGGING = "Logging"
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All options of s3d with their effective values. Build it with `load`; a duration of None means `never`."""
 
+    # fmt: off
     local_dir: Annotated[Path, Option("S3D_LOCAL_DIR", "path", "~/.s3d", GENERAL, "Where s3d keeps its own data.")]
-    endpoint: Annotated[
-        tuple[Listener, ...],
-        Option(
-            "S3D_ENDPOINT",
-            "listeners",
-            "http://localhost:33333",
-            GENERAL,
-            "Address that s3d serves, and that its commands talk to (the first, if several are given with commas). "
-            "http://HOST:PORT, https://HOST:PORT or unix:///PATH.",
-        ),
-    ]
-    domain: Annotated[
-        tuple[str, ...],
-        Option(
-            "S3D_DOMAIN",
-            "hosts",
-            "localhost",
-            GENERAL,
-            "Domains for virtual-host-style addresses: with example.com, http://BUCKET.example.com/KEY works "
-            "beside http://example.com/BUCKET/KEY. Several are separated by commas.",
-        ),
-    ]
-    config: Annotated[
-        Path | None,
-        Option(
-            "S3D_CONFIG", "path", None, GENERAL, "TOML file with options; environment and command line win over it."
-        ),
-    ]
-    shutdown_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_SHUTDOWN_TIMEOUT",
-            "duration",
-            "30s",
-            GENERAL,
-            "How long requests in flight may go on after the first SIGTERM; a second one ends them at once.",
-        ),
-    ]
+    endpoint: Annotated[tuple[Listener, ...], Option(
+        "S3D_ENDPOINT", "listeners", "http://localhost:33333", GENERAL,
+        "Address that s3d serves, and that its commands talk to (the first, if several are given with commas). "
+        "http://HOST:PORT, https://HOST:PORT or unix:///PATH.")]
+    domain: Annotated[tuple[str, ...], Option(
+        "S3D_DOMAIN", "hosts", "localhost", GENERAL,
+        "Domains for virtual-host-style addresses: with example.com, http://BUCKET.example.com/KEY works "
+        "beside http://example.com/BUCKET/KEY. Several are separated by commas.")]
+    config: Annotated[Path | None, Option(
+        "S3D_CONFIG", "path", None, GENERAL, "TOML file with options; environment and command line win over it.")]
+    shutdown_timeout_s: Annotated[float, Option(
+        "S3D_SHUTDOWN_TIMEOUT", "duration", "30s", GENERAL,
+        "How long requests in flight may go on after the first SIGTERM; a second one ends them at once.")]
 
-    s3_endpoint: Annotated[
-        str | None,
-        Option(
-            "S3_ENDPOINT",
-            "url",
-            None,
-            REMOTE,
-            "Address of the remote S3, such as https://s3.example.com:9000. Not set: AWS, by region.",
-            aliases=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-        ),
-    ]
-    aws_region: Annotated[
-        str | None,
-        Option(
-            "AWS_REGION",
-            "id",
-            None,
-            REMOTE,
-            "Region of the remote. Not set: the region of the AWS profile, else us-east-1.",
-            aliases=("AWS_DEFAULT_REGION",),
-        ),
-    ]
-    remote_addressing: Annotated[
-        Literal["auto", "path", "virtual"],
-        Option(
-            "S3D_REMOTE_ADDRESSING",
-            "choice",
-            "auto",
-            REMOTE,
-            "How buckets are addressed at the remote: in the path, in the host name (virtual), or auto: virtual on AWS, "
-            "path elsewhere.",
-            choices=("auto", "path", "virtual"),
-        ),
-    ]
-    remote_verify_tls: Annotated[
-        bool,
-        Option(
-            "S3D_REMOTE_VERIFY_TLS",
-            "bool",
-            "true",
-            REMOTE,
-            "Check the remote's certificate. Only for tests set this to false.",
-        ),
-    ]
-    remote_ca_bundle: Annotated[
-        Path | None,
-        Option(
-            "S3D_REMOTE_CA_BUNDLE",
-            "path",
-            None,
-            REMOTE,
-            "File with the CA certificates (PEM) that the remote's certificate is checked against. Not set: the system's.",
-            aliases=("AWS_CA_BUNDLE",),
-        ),
-    ]
-    remote_connections: Annotated[
-        int,
-        Option(
-            "S3D_REMOTE_CONNECTIONS",
-            "int",
-            "256",
-            REMOTE,
-            "Connections to one remote address at most; further requests wait for one.",
-            low=1,
-            high=65535,
-        ),
-    ]
-    remote_retries: Annotated[
-        int,
-        Option(
-            "S3D_REMOTE_RETRIES",
-            "int",
-            "2",
-            REMOTE,
-            "How often a request that can be sent again is retried after a network error or a 5xx answer.",
-            high=20,
-        ),
-    ]
-    remote_connect_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_REMOTE_CONNECT_TIMEOUT",
-            "duration",
-            "3s",
-            REMOTE,
-            "Time to connect to the remote, TLS included.",
-            low=0.01,
-        ),
-    ]
-    remote_read_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_REMOTE_READ_TIMEOUT",
-            "duration",
-            "60s",
-            REMOTE,
-            "Time until the first byte of the remote's answer, counted from the end of the request.",
-            low=0.01,
-        ),
-    ]
-    remote_stall_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_REMOTE_STALL_TIMEOUT",
-            "duration",
-            "30s",
-            REMOTE,
-            "How long a transfer to or from the remote may stand still.",
-            low=0.01,
-        ),
-    ]
-    remote_total_timeout_s: Annotated[
-        float | None,
-        Option(
-            "S3D_REMOTE_TOTAL_TIMEOUT",
-            "duration",
-            "never",
-            REMOTE,
-            "Time for one whole request to the remote, body included.",
-            low=0.01,
-            never=True,
-        ),
-    ]
+    s3_endpoint: Annotated[str | None, Option(
+        "S3_ENDPOINT", "url", None, REMOTE,
+        "Address of the remote S3, such as https://s3.example.com:9000. Not set: AWS, by region.",
+        aliases=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))]
+    aws_region: Annotated[str | None, Option(
+        "AWS_REGION", "id", None, REMOTE,
+        "Region of the remote. Not set: the region of the AWS profile, else us-east-1.",
+        aliases=("AWS_DEFAULT_REGION",))]
+    remote_addressing: Annotated[Literal["auto", "path", "virtual"], Option(
+        "S3D_REMOTE_ADDRESSING", "choice", "auto", REMOTE,
+        "How buckets are addressed at the remote: in the path, in the host name (virtual), or auto: virtual on AWS, "
+        "path elsewhere.", choices=("auto", "path", "virtual"))]
+    remote_verify_tls: Annotated[bool, Option(
+        "S3D_REMOTE_VERIFY_TLS", "bool", "true", REMOTE,
+        "Check the remote's certificate. Only for tests set this to false.")]
+    remote_ca_bundle: Annotated[Path | None, Option(
+        "S3D_REMOTE_CA_BUNDLE", "path", None, REMOTE,
+        "File with the CA certificates (PEM) that the remote's certificate is checked against. Not set: the system's.",
+        aliases=("AWS_CA_BUNDLE",))]
+    remote_connections: Annotated[int, Option(
+        "S3D_REMOTE_CONNECTIONS", "int", "256", REMOTE,
+        "Connections to one remote address at most; further requests wait for one.", low=1, high=65535)]
+    remote_retries: Annotated[int, Option(
+        "S3D_REMOTE_RETRIES", "int", "2", REMOTE,
+        "How often a request that can be sent again is retried after a network error or a 5xx answer.", high=20)]
+    remote_connect_timeout_s: Annotated[float, Option(
+        "S3D_REMOTE_CONNECT_TIMEOUT", "duration", "3s", REMOTE,
+        "Time to connect to the remote, TLS included.", low=0.01)]
+    remote_read_timeout_s: Annotated[float, Option(
+        "S3D_REMOTE_READ_TIMEOUT", "duration", "60s", REMOTE,
+        "Time until the first byte of the remote's answer, counted from the end of the request.", low=0.01)]
+    remote_stall_timeout_s: Annotated[float, Option(
+        "S3D_REMOTE_STALL_TIMEOUT", "duration", "30s", REMOTE,
+        "How long a transfer to or from the remote may stand still.", low=0.01)]
+    remote_total_timeout_s: Annotated[float | None, Option(
+        "S3D_REMOTE_TOTAL_TIMEOUT", "duration", "never", REMOTE,
+        "Time for one whole request to the remote, body included.", low=0.01, never=True)]
 
-    auth: Annotated[
-        Literal["auto", "none", "sigv4"],
-        Option(
-            "S3D_AUTH",
-            "choice",
-            "auto",
-            ACCESS,
-            "sigv4: every request is signed with the identity below. none: signed or not, every request is served. "
-            "auto: sigv4 as soon as an identity is set, else none, and then only on loopback addresses and unix "
-            "sockets.",
-            choices=("auto", "none", "sigv4"),
-        ),
-    ]
-    access_key_id: Annotated[
-        str | None,
-        Option("S3D_ACCESS_KEY_ID", "id", None, ACCESS, "Access key id that clients of s3d use. Not the remote's."),
-    ]
-    secret_access_key: Annotated[
-        Secret | None,
-        Option("S3D_SECRET_ACCESS_KEY", "secret", None, ACCESS, "Secret that goes with S3D_ACCESS_KEY_ID."),
-    ]
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Option(
-            "S3D_ALLOWED_HOSTS",
-            "hosts",
-            None,
-            ACCESS,
-            "Names that clients may call s3d by, besides its own addresses, localhost and S3D_DOMAIN; requests for any "
-            "other host get 421. Several are separated by commas.",
-        ),
-    ]
-    tls_cert: Annotated[
-        Path | None,
-        Option("S3D_TLS_CERT", "path", None, ACCESS, "Certificate chain (PEM) for https:// in S3D_ENDPOINT."),
-    ]
-    tls_key: Annotated[Path | None, Option("S3D_TLS_KEY", "path", None, ACCESS, "Private key (PEM) of S3D_TLS_CERT.")]
+    auth: Annotated[Literal["auto", "none", "sigv4"], Option(
+        "S3D_AUTH", "choice", "auto", ACCESS,
+        "sigv4: every request is signed with the identity below. none: signed or not, every request is served. "
+        "auto: sigv4 as soon as an identity is set, else none, and then only on loopback addresses and unix sockets.",
+        choices=("auto", "none", "sigv4"))]
+    access_key_id: Annotated[str | None, Option(
+        "S3D_ACCESS_KEY_ID", "id", None, ACCESS, "Access key id that clients of s3d use. Not the remote's.")]
+    secret_access_key: Annotated[Secret | None, Option(
+        "S3D_SECRET_ACCESS_KEY", "secret", None, ACCESS, "Secret that goes with S3D_ACCESS_KEY_ID.")]
+    allowed_hosts: Annotated[tuple[str, ...], Option(
+        "S3D_ALLOWED_HOSTS", "hosts", None, ACCESS,
+        "Names that clients may call s3d by, besides its own addresses, localhost and S3D_DOMAIN; requests for any "
+        "other host get 421. Several are separated by commas.")]
+    tls_cert: Annotated[Path | None, Option(
+        "S3D_TLS_CERT", "path", None, ACCESS, "Certificate chain (PEM) for https:// in S3D_ENDPOINT.")]
+    tls_key: Annotated[Path | None, Option(
+        "S3D_TLS_KEY", "path", None, ACCESS, "Private key (PEM) of S3D_TLS_CERT.")]
 
-    max_connections: Annotated[
-        int,
-        Option(
-            "S3D_MAX_CONNECTIONS", "int", "1000", LIMITS, "Connections from clients at most.", low=1, high=1_000_000
-        ),
-    ]
-    max_header_size_bytes: Annotated[
-        int,
-        Option(
-            "S3D_MAX_HEADER_SIZE",
-            "size",
-            "32KiB",
-            LIMITS,
-            "Request line and headers of one request at most. S3 itself takes 8 KB of headers; keys and presigned "
-            "addresses come on top.",
-            low=4096,
-            high=2**20,
-        ),
-    ]
-    max_object_size_bytes: Annotated[
-        int,
-        Option(
-            "S3D_MAX_OBJECT_SIZE",
-            "size",
-            "50TB",
-            LIMITS,
-            "Body of one request at most. 50 TB is S3's largest object; the remote's own limits (5 GiB for one PUT on "
-            "AWS) hold beside it.",
-        ),
-    ]
-    header_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_HEADER_TIMEOUT",
-            "duration",
-            "10s",
-            LIMITS,
-            "Time for a client to send the headers of a request, once it has begun.",
-            low=0.01,
-        ),
-    ]
-    idle_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_IDLE_TIMEOUT",
-            "duration",
-            "75s",
-            LIMITS,
-            "How long a client's connection is kept open between requests.",
-            low=0.01,
-        ),
-    ]
-    body_timeout_s: Annotated[
-        float,
-        Option(
-            "S3D_BODY_TIMEOUT",
-            "duration",
-            "60s",
-            LIMITS,
-            "How long a client may stand still while it sends a body or reads an answer.",
-            low=0.01,
-        ),
-    ]
+    max_connections: Annotated[int, Option(
+        "S3D_MAX_CONNECTIONS", "int", "1000", LIMITS,
+        "Connections from clients at most.", low=1, high=1_000_000)]
+    max_header_size_bytes: Annotated[int, Option(
+        "S3D_MAX_HEADER_SIZE", "size", "32KiB", LIMITS,
+        "Request line and headers of one request at most. S3 itself takes 8 KB of headers; keys and presigned "
+        "addresses come on top.", low=4096, high=2**20)]
+    max_object_size_bytes: Annotated[int, Option(
+        "S3D_MAX_OBJECT_SIZE", "size", "50TB", LIMITS,
+        "Body of one request at most. 50 TB is S3's largest object; the remote's own limits (5 GiB for one PUT on "
+        "AWS) hold beside it.")]
+    header_timeout_s: Annotated[float, Option(
+        "S3D_HEADER_TIMEOUT", "duration", "10s", LIMITS,
+        "Time for a client to send the headers of a request, once it has begun.", low=0.01)]
+    idle_timeout_s: Annotated[float, Option(
+        "S3D_IDLE_TIMEOUT", "duration", "75s", LIMITS,
+        "How long a client's connection is kept open between requests.", low=0.01)]
+    body_timeout_s: Annotated[float, Option(
+        "S3D_BODY_TIMEOUT", "duration", "60s", LIMITS,
+        "How long a client may stand still while it sends a body or reads an answer.", low=0.01)]
 
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        Option(
-            "S3D_LOG_LEVEL",
-            "choice",
-            "info",
-            LOGGING,
-            "What is logged to stderr.",
-            choices=("debug", "info", "warning", "error"),
-        ),
-    ]
-    testing: Annotated[
-        bool, Option("S3D_TESTING", "bool", "false", LOGGING, "Switches for s3d's own tests.", hidden=True)
-    ]
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Option(
+        "S3D_LOG_LEVEL", "choice", "info", LOGGING,
+        "What is logged to stderr.", choices=("debug", "info", "warning", "error"))]
+    testing: Annotated[bool, Option(
+        "S3D_TESTING", "bool", "false", LOGGING, "Switches for s3d's own tests.", hidden=True)]
+    # fmt: on
 
     origins: dict[str, Origin]
     """Where each value came from, by environment variable. Never changed after `load`."""
