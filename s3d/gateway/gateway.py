@@ -29,9 +29,7 @@ class Gateway:
         self._remote = remote
         self._max_object_size_bytes = max_object_size_bytes
         self._post_object = operations.index("PostObject")
-        self._relocated = frozenset(
-            operations.index(name) for name in ("CompleteMultipartUpload", "CreateBucket")
-        )
+        self._relocated = frozenset(operations.index(name) for name in ("CompleteMultipartUpload", "CreateBucket"))
         self.cors = CorsRules(remote)
 
     def handle(self, request: Request, context: SigningContext | None) -> Answer:

@@ -1,4 +1,4 @@
-"""Targets: from a request's bytes to the operation that it means and who asks for it."""
+"""Targets: from a request's bytes to the operation that it means."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from s3d._core.fault import Fault
 from s3d._core.percent import decode, encode
 from s3d._core.request import Request
 from s3d._core.route import Router
-from s3d._core.sigv4 import Credentials, Verifier
 from s3d.s3.operations import load_operations
 
 _SIGNED = (
@@ -41,8 +40,6 @@ _TOKENS = [
 ]  # fmt: skip
 
 _ROUTER = Router(load_operations().routes, ["localhost", "example.com"])
-_VERIFIER = Verifier([Credentials(b"AKIAIOSFODNN7EXAMPLE", b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")])
-_2013_05_24 = 1369353600
 
 
 def parse_head(data: bytes) -> Request:
@@ -60,14 +57,6 @@ def router(data: bytes) -> object:
     assert operation == request.operation >= 0
     assert request.params is not None
     return operation, request.virtual_host, request.key == b"", len(request.params)
-
-
-@target(seeds=_SEEDS, expected=(Fault,), tokens=_TOKENS)
-def signature(data: bytes) -> object:
-    request = parse_head(data)
-    _ROUTER.route(request)
-    context = _VERIFIER.verify(request, _2013_05_24)
-    return context is None
 
 
 @target(seeds=[b"a%20b+c%00%ff", b"%", b"%4", b"%zz"], expected=(Fault, ValueError), tokens=[b"%2F", b"%41", b"+"])
