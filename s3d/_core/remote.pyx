@@ -116,10 +116,13 @@ cdef class RemoteConnection(Channel):
         self.outgoing.left = length
         self.source = source
         self.stage = stage
-        self.send(<const uint8_t *><char *>head, len(head))
         if expect:
+            self.send(<const uint8_t *><char *>head, len(head))
             self.continue_since_s = self.progress_s
         else:
+            # The head goes with the first bytes of the body: there are servers that store an empty object when an
+            # upload ends behind its head, and a body that is refused early should never have been heard of there.
+            self.outgoing.head = head
             self._begin_body()
         return promise
 
@@ -428,7 +431,7 @@ cdef class RemoteConnection(Channel):
             if now - self.progress_s > self.first_byte_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT, f"the remote did not answer within {self.first_byte_timeout_s:g} s"))
-        elif self.body is not None and self.body.connected and self.holds == 0:
+        elif self.body is not None and (self.holds == 0 or not self.body.connected):
             if now - self.progress_s > self.stall_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT,
@@ -446,6 +449,9 @@ cdef class _Outgoing(Stage):
             raise RuntimeError("a request's body is longer than its head announced")
         self.left -= size
         connection.progress_s = monotonic()
+        if self.head is not None:
+            connection.send(<const uint8_t *><char *>self.head, len(self.head))
+            self.head = None
         return connection.send(data, size)
 
     cdef int finish(self) except -1:

@@ -44,6 +44,11 @@ cdef class Response:
                 return pair[1]
         return None
 
+    def discard(self):
+        """Let go of the body, unread, and of what brings it."""
+        if isinstance(self.body, Stage):
+            (<Stage>self.body).discard()
+
     cdef int put_head(self, Octets out, bint http_1_0, bint close, bytes date) except -1:
         """Write status line and headers with the framing that `content_length` and the client's version ask for."""
         cdef tuple pair

@@ -156,7 +156,7 @@ class Remote:
         elif (error := task.exception()) is not None:
             promise.reject(error)
         elif promise.done:
-            discard(task.result())
+            task.result().discard()
         else:
             promise.resolve(task.result())
 
@@ -304,7 +304,7 @@ class Remote:
         except RemoteError as error:
             self.health.failed(error)
             return
-        discard(response)
+        response.discard()
         self.health.latency_s = time.monotonic() - began_s
         self.health.succeeded()
 
@@ -323,12 +323,6 @@ def resendable(request: Request, error: RemoteError) -> bool:
     if error.failure != RemoteFailure.DISCONNECTED or request.method == b"POST":
         return False
     return request.method in (b"GET", b"HEAD") or not (request.header(b"if-match") or request.header(b"if-none-match"))
-
-
-def discard(response: Response) -> None:
-    """Let go of an answer that nobody wants, and of the connection that brings it."""
-    if response.body is not None and not isinstance(response.body, bytes):
-        response.body.discard()
 
 
 async def read_body(response: Response, limit: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import secrets
 from collections.abc import Callable
 
 from s3d._core.fault import Fault
@@ -76,7 +77,7 @@ class Dispatcher:
 def refuse(request: Request | None, error: BaseException) -> Response:
     """The error response for ``error``, whatever it is. Never raises; unexpected errors are logged with traceback."""
     refusal = _refusal(request, error)
-    request_id = request.request_id if request is not None else ""
+    request_id = request.request_id if request is not None else secrets.token_hex(8).upper()
     headers = [(b"Server", b"s3d"), (b"x-amz-request-id", request_id.encode())]
     if refusal.status == 503:
         headers.append((b"Retry-After", RETRY_AFTER_S))
