@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,18 @@ def connect(daemon: S3dDaemon) -> Iterator[Callable[[], RawConnection]]:
 def client(connect: Callable[[], RawConnection]) -> RawConnection:
     """A plain socket to `daemon`."""
     return connect()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for localhost; its key lies beside it with the ending .key."""
+    path = tmp_path / "localhost.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [
+            *command.split(), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            *("-keyout", str(path.with_suffix(".key")), "-out", str(path)),
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return path

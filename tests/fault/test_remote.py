@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -826,3 +828,37 @@ def test_gone_is_what_the_script_sees_when_s3d_gives_up(client: RawConnection, s
     client.send(GET)
     check_unavailable(client.read_response())
     scripted.wait_until(lambda: seen == ["gone"])
+
+
+def test_an_https_remote_carries_large_bodies_both_ways(
+    start_daemon: Callable[..., S3dDaemon], certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    remote = ScriptedRemote(lambda exchange: exchange.send(answer_of(exchange.read_body())), tls=context)
+    try:
+        daemon = start_daemon(remote.endpoint, identity=None, env={"S3D_REMOTE_CA_BUNDLE": str(certificate)})
+        for size in (0, 10, 100_000, 3_000_000):
+            body = bytes(size)
+            with RawConnection(daemon.endpoint) as client:
+                for _ in range(2):
+                    client.send(PUT.replace(b"Content-Length: 5", b"Content-Length: %d" % size)[:-5] + body)
+                    assert client.read_response().body == body
+    finally:
+        remote.close()
+
+
+def test_an_https_remote_whose_certificate_nobody_knows_is_503(
+    start_daemon: Callable[..., S3dDaemon], certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    remote = ScriptedRemote(tls=context)
+    try:
+        daemon = start_daemon(remote.endpoint, until="live", identity=None)
+        daemon.expect_log(" WARNING s3d.remote: ")
+        check_unavailable(exchange(daemon.endpoint, GET))
+        assert remote.exchanges == []
+    finally:
+        remote.errors.clear()
+        remote.close()

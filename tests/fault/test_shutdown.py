@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,21 +175,6 @@ def test_a_file_that_is_no_socket_is_not_replaced(scripted: ScriptedRemote, tmp_
     assert daemon.process.wait() == 1
     assert "Traceback" not in daemon.log
     assert path.read_text() == "data"
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate for localhost; its key lies beside it with the ending .key."""
-    path = tmp_path / "localhost.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [
-            *command.split(), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            *("-keyout", str(path.with_suffix(".key")), "-out", str(path)),
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return path
 
 
 class TlsConnection(RawConnection):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -150,8 +151,11 @@ class ScriptedRemote:
     connection and forgets what was recorded.
     """
 
-    def __init__(self, answer: Callable[[Exchange], None] = accept_all) -> None:
+    def __init__(
+        self, answer: Callable[[Exchange], None] = accept_all, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answer = answer
+        self._tls = tls
         self.greet: Callable[[Visit], bool] | None = None
         self.probes_answered = True
         self.exchanges: list[Exchange] = []
@@ -166,7 +170,7 @@ class ScriptedRemote:
 
     @property
     def endpoint(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{HOST}:{self.port}"
 
     @property
     def open_visits(self) -> int:
@@ -247,6 +251,8 @@ class ScriptedRemote:
 
     def _serve(self, visit: Visit) -> None:
         try:
+            if self._tls is not None:
+                visit.socket = self._tls.wrap_socket(visit.socket, server_side=True)
             if self.greet is not None and not self.greet(visit):
                 return
             for exchange in self._requests(visit):
