@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -56,8 +57,13 @@ extensions = [
     for source in sorted(core.glob("*.pyx"))
 ]
 
+# The commands that only describe the package need no C.
+describing = bool({"sdist", "egg_info", "dist_info"} & set(sys.argv[1:]))
+
 setup(
-    ext_modules=cythonize(
+    ext_modules=extensions
+    if describing
+    else cythonize(
         extensions,
         # One directory per flavour: a C file with tracing in it must never be taken for a release's.
         build_dir=f"build/cython/{FLAVOUR}",

@@ -28,11 +28,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from s3d import values
-from s3d.values import Listener, Secret
+from s3d.values import ConfigError, Listener, Option, Origin, Secret
 
-Kind = Literal["bool", "int", "size", "duration", "choice", "path", "url", "listeners", "hosts", "id", "secret"]
-UNIT_SUFFIX: dict[str, str] = {"size": "_bytes", "duration": "_s"}
-"""Fields name their unit last; environment variables and keys do not, their values carry it."""
+__all__ = ["OPTIONS", "Config", "ConfigError", "Listener", "Option", "Origin", "Secret", "Setting", "load", "settings"]
 
 GENERAL = "General"
 REMOTE = "Remote S3"
@@ -41,109 +39,10 @@ LIMITS = "Limits"
 LOGGING = "Logging"
 
 
-class Option(msgspec.Struct, frozen=True):
-    """One row of the table.
-
-    `default` is text as a user would write it, None for "not set". `low`/`high` bound sizes (bytes), durations
-    (seconds) and whole numbers. `never` lets a duration be unlimited. `aliases` are foreign environment variables
-    that are read when `name` is not set, in order.
-    """
-
-    name: str
-    kind: Kind
-    default: str | None
-    section: str
-    meaning: str
-    low: float = 0
-    high: float | None = None
-    never: bool = False
-    choices: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    hidden: bool = False
-
-    @property
-    def key(self) -> str:
-        """The key in a TOML file: the variable without `S3D_`, in lower case."""
-        return self.name.removeprefix("S3D_").lower()
-
-    @property
-    def flag(self) -> str:
-        """The spelling on the command line, `--header-timeout`."""
-        return "--" + self.key.replace("_", "-")
-
-    @property
-    def field(self) -> str:
-        """The field of `Config`: the key with its unit last."""
-        return self.key + UNIT_SUFFIX.get(self.kind, "")
-
-    @property
-    def secret(self) -> bool:
-        """Never shown, neither by `repr` nor by `s3d config`."""
-        return self.kind == "secret"
-
-    def read(self, text: str) -> Any:
-        """The typed value of `text`; `ValueError` says what is allowed."""
-        low, high = int(self.low), None if self.high is None else int(self.high)
-        match self.kind:
-            case "bool":
-                return values.read_bool(text)
-            case "int":
-                return values.read_int(text, low, high)
-            case "size":
-                return values.read_size(text, low, high)
-            case "duration":
-                return values.read_duration(text, self.low, self.high, self.never)
-            case "choice":
-                return values.read_choice(text, self.choices)
-            case "path":
-                return Path(values.read_path(text)).expanduser()
-            case "url":
-                return values.read_url(text)
-            case "listeners":
-                return values.read_listeners(split_list(text))
-            case "hosts":
-                return tuple(values.read_host(item) for item in split_list(text))
-            case "id":
-                return values.read_access_key_id(text)
-            case "secret":
-                return values.read_secret(text)
-
-    def show(self, value: Any) -> str:
-        """The text of a typed value as a user would write it, `***` for a secret, empty for "not set"."""
-        if self.kind == "duration" and (value is not None or self.never):
-            return values.format_duration(value)
-        if value is None:
-            return ""
-        if self.kind == "bool":
-            return "true" if value else "false"
-        if self.kind == "size":
-            return values.format_size(value)
-        if isinstance(value, tuple):
-            return ",".join(map(str, value))
-        return str(value)
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """Where a value came from; `detail` is the option, the variable, or the file and its key."""
-
-    source: Literal["option", "environment", "file", "default"]
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.detail}".strip()
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used. `problems` has one sentence for each reason, with what to do about it."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All options of s3d with their effective values. Build it with `load`; a duration of None means `never`."""
 
+    # fmt: off
     local_dir: Annotated[Path, Option("S3D_LOCAL_DIR", "path", "~/.s3d", GENERAL, "Where s3d keeps its own data.")]
     endpoint: Annotated[tuple[Listener, ...], Option(
         "S3D_ENDPOINT", "listeners", "http://localhost:33333", GENERAL,
@@ -241,28 +140,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "What is logged to stderr.", choices=("debug", "info", "warning", "error"))]
     testing: Annotated[bool, Option(
         "S3D_TESTING", "bool", "false", LOGGING, "Switches for s3d's own tests.", hidden=True)]
+    # fmt: on
 
     origins: dict[str, Origin]
     """Where each value came from, by environment variable. Never changed after `load`."""
     warnings: tuple[str, ...] = ()
     """Sentences that the user should read; none of them stops the start."""
 
+    def identity(self) -> tuple[str, Secret] | None:
+        """Access key id and secret that clients sign with, None when there are none; `ConfigError` for only one."""
+        if self.access_key_id is not None and self.secret_access_key is not None:
+            return self.access_key_id, self.secret_access_key
+        if self.access_key_id is not None:
+            raise ConfigError("S3D_ACCESS_KEY_ID is set, S3D_SECRET_ACCESS_KEY is not: set both, or neither.")
+        if self.secret_access_key is not None:
+            raise ConfigError("S3D_SECRET_ACCESS_KEY is set, S3D_ACCESS_KEY_ID is not: set both, or neither.")
+        return None
+
     def resolve_auth(self) -> Literal["none", "sigv4"]:
         """How requests are authenticated, with `auto` decided. Raises `ConfigError` when that would be unsafe."""
-        identity = self.access_key_id is not None and self.secret_access_key is not None
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            given, missing = "S3D_ACCESS_KEY_ID", "S3D_SECRET_ACCESS_KEY"
-            if self.access_key_id is None:
-                given, missing = missing, given
-            raise ConfigError(f"{given} is set, {missing} is not: set both, or neither.")
-        if self.auth == "sigv4" and not identity:
+        identity = self.identity()
+        if self.auth == "sigv4" and identity is None:
             raise ConfigError(
                 "S3D_AUTH is sigv4, but there is no identity to check signatures against: "
                 "set S3D_ACCESS_KEY_ID and S3D_SECRET_ACCESS_KEY."
             )
         if self.auth == "none":
             return "none"
-        if identity:
+        if identity is not None:
             return "sigv4"
         exposed = [listener.url for listener in self.endpoint if not listener.is_local]
         if exposed:
@@ -549,11 +454,6 @@ def markdown_table() -> str:
                 text.append(f"| `{option.name}` | `{option.flag}` | {default} | {meaning} |")
         text.append("")
     return "\n".join(text)
-
-
-def split_list(text: str) -> list[str]:
-    """The items of a comma-separated list, without blanks around them and without empty ones."""
-    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def is_true(text: str | None) -> bool:

@@ -29,7 +29,7 @@ from s3d.s3.operations import load_operations
 from s3d.server.dispatch import Dispatcher, refuse
 from s3d.server.hosts import Hosts
 from s3d.server.internal import Internal
-from s3d.server.listen import ListenError, listen_tcp, listen_unix, server_context
+from s3d.server.listen import ListenError, listen_tcp, listen_unix, remove_socket, server_context
 
 _log = logging.getLogger("s3d")
 
@@ -78,7 +78,6 @@ class Daemon:
 
     async def serve(self) -> int:
         """Start, serve until told to stop, stop. Raises `ListenError` or botocore's errors if it cannot start."""
-        config = self._config
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,11 +133,13 @@ class Daemon:
         self._operations = operations = load_operations()
         identities = []
         if config.access_key_id is not None and config.secret_access_key is not None:
-            identities.append(Identity(
+            identities.append(
+                Identity(
                     access_key_id=config.access_key_id,
                     secret_access_key=config.secret_access_key.reveal(),
                     is_root=True,
-                ))
+                )
+            )
         names = [listener.host for listener in config.endpoint if listener.host]
         dispatcher = Dispatcher(
             Gateway(self._remote, operations, max_object_size_bytes=config.max_object_size_bytes),
@@ -174,8 +175,8 @@ class Daemon:
         for server in servers:
             server.close()
         for listener in self._config.endpoint:
-            if listener.scheme == "unix" and os.path.exists(listener.path):
-                os.unlink(listener.path)
+            if listener.scheme == "unix":
+                remove_socket(listener.path)
         drained = self._service.close()
         if not drained.done():
             _log.info("stopping: %d requests are in flight", self._service.active_requests)

@@ -1,4 +1,5 @@
-"""The kinds of value that configuration and the command line speak: text in, typed value out, and back.
+"""The kinds of value that configuration and the command line speak: text in, typed value out, and back; and what an
+option is: its names, its kind, its bounds. Which options there are stands in `s3d/config.py`.
 
 Every reader takes the text that a user wrote and either returns a typed value or raises `ValueError` whose message
 says what is allowed; the caller adds the option's name, the value and where it came from. Nothing here does I/O.
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -280,3 +282,113 @@ def format_duration(seconds: float | None) -> str:
     if 0 < seconds < 1:
         return f"{seconds * 1000:g}ms"
     return f"{seconds:g}s"
+
+
+Kind = Literal["bool", "int", "size", "duration", "choice", "path", "url", "listeners", "hosts", "id", "secret"]
+UNIT_SUFFIX: dict[str, str] = {"size": "_bytes", "duration": "_s"}
+"""Fields name their unit last; environment variables and keys do not, their values carry it."""
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One row of the table.
+
+    `default` is text as a user would write it, None for "not set". `low`/`high` bound sizes (bytes), durations
+    (seconds) and whole numbers. `never` lets a duration be unlimited. `aliases` are foreign environment variables
+    that are read when `name` is not set, in order.
+    """
+
+    name: str
+    kind: Kind
+    default: str | None
+    section: str
+    meaning: str
+    low: float = 0
+    high: float | None = None
+    never: bool = False
+    choices: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    hidden: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key in a TOML file: the variable without `S3D_`, in lower case."""
+        return self.name.removeprefix("S3D_").lower()
+
+    @property
+    def flag(self) -> str:
+        """The spelling on the command line, `--header-timeout`."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def field(self) -> str:
+        """The field of `Config`: the key with its unit last."""
+        return self.key + UNIT_SUFFIX.get(self.kind, "")
+
+    @property
+    def secret(self) -> bool:
+        """Never shown, neither by `repr` nor by `s3d config`."""
+        return self.kind == "secret"
+
+    def read(self, text: str) -> Any:
+        """The typed value of `text`; `ValueError` says what is allowed."""
+        low, high = int(self.low), None if self.high is None else int(self.high)
+        match self.kind:
+            case "bool":
+                return read_bool(text)
+            case "int":
+                return read_int(text, low, high)
+            case "size":
+                return read_size(text, low, high)
+            case "duration":
+                return read_duration(text, self.low, self.high, self.never)
+            case "choice":
+                return read_choice(text, self.choices)
+            case "path":
+                return Path(read_path(text)).expanduser()
+            case "url":
+                return read_url(text)
+            case "listeners":
+                return read_listeners(split_list(text))
+            case "hosts":
+                return tuple(read_host(item) for item in split_list(text))
+            case "id":
+                return read_access_key_id(text)
+            case "secret":
+                return read_secret(text)
+
+    def show(self, value: Any) -> str:
+        """The text of a typed value as a user would write it, `***` for a secret, empty for "not set"."""
+        if self.kind == "duration" and (value is not None or self.never):
+            return format_duration(value)
+        if value is None:
+            return ""
+        if self.kind == "bool":
+            return "true" if value else "false"
+        if self.kind == "size":
+            return format_size(value)
+        if isinstance(value, tuple):
+            return ",".join(map(str, value))
+        return str(value)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a value came from; `detail` is the option, the variable, or the file and its key."""
+
+    source: Literal["option", "environment", "file", "default"]
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.detail}".strip()
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used. `problems` has one sentence for each reason, with what to do about it."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def split_list(text: str) -> list[str]:
+    """The items of a comma-separated list, without blanks around them and without empty ones."""
+    return [item.strip() for item in text.split(",") if item.strip()]

@@ -13,6 +13,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from servers import clients
@@ -29,6 +30,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # No deadline: a slow machine is not a bug. The same examples each time in CI, so that it fails for what changed.
+    hypothesis.settings.register_profile(
+        "s3d",
+        deadline=None,
+        print_blob=True,
+        derandomize=bool(os.environ.get("CI")),
+        max_examples=2000 if config.getoption("--full") else 100,
+    )
+    hypothesis.settings.load_profile("s3d")
     if os.environ.get("S3D_TESTS_INSTALLED"):
         here, wanted = installed_from(), Path(sysconfig.get_path("purelib")).resolve()
         if here != wanted:

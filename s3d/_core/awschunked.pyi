@@ -1,9 +1,12 @@
 from s3d._core.sigv4 import SigningContext
 
 class ChunkedDecoder:
-    decoded_length: int
-    done: bool
-    trailers: list[tuple[bytes, bytes]]
+    @property
+    def decoded_length(self) -> int: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]: ...
     def __init__(
         self,
         decoded_length: int,
@@ -17,6 +20,8 @@ class ChunkedDecoder:
     def close(self) -> None: ...
 
 class Framer:
-    decoded_length: int
-    encoded_length: int
+    @property
+    def decoded_length(self) -> int: ...
+    @property
+    def encoded_length(self) -> int: ...
     def __init__(self, decoded_length: int, trailer_bytes: int) -> None: ...

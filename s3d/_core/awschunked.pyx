@@ -8,9 +8,9 @@ Multiple Chunks" and "… Including Trailing Headers". What clients do beyond th
 unambiguous: trailer lines that end in a bare LF, an empty line before x-amz-trailer-signature, and one CRLF too many
 after the end (all three are minio-go's).
 
-S3 refuses chunks below 8 KiB but the last (InvalidChunkSizeError). Here any size is accepted: SDKs that frame a stream as
-it comes send smaller ones, the remote never sees them because the body is framed anew, and a chunk costs its
-sender more than us.
+S3 refuses chunks below 8 KiB but the last (InvalidChunkSizeError). Here any size is accepted: SDKs that frame a
+stream as it comes send smaller ones, the remote never sees them because the body is framed anew, and a chunk costs
+its sender more than us.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -48,6 +48,10 @@ cdef object wrong_length():
         FaultCode.INCOMPLETE_BODY,
         "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header.",
     )
+
+
+cdef bytes hex_text(const uint8_t *digits):
+    return PyBytes_FromStringAndSize(<const char *>digits, 64)
 
 
 cdef class ChunkedDecoder:
@@ -197,7 +201,7 @@ cdef class ChunkedDecoder:
             for name in self._names:
                 if name not in [trailer[0] for trailer in self.trailers]:
                     raise Fault(
-                        FaultCode.MALFORMED_TRAILER, f"The trailer {name.decode()}, announced in x-amz-trailer, is missing."
+                        FaultCode.MALFORMED_TRAILER, f"The trailer {name.decode()} that x-amz-trailer names is missing."
                     )
             self._check_trailer()
             self.done = True
@@ -234,7 +238,7 @@ cdef class ChunkedDecoder:
         self._sha256.reset()
         s3d_hex32(digest, digits)
         text = b"AWS4-HMAC-SHA256-PAYLOAD\n%b\n%b\n%b\n%b\n%b" % (
-            self._context.timestamp, self._context.key.scope, (<const char *>self._previous)[:64], EMPTY_SHA256, (<const char *>digits)[:64]
+            self._context.timestamp, self._context.key.scope, hex_text(self._previous), EMPTY_SHA256, hex_text(digits)
         )
         self._context.key.sign(<const uint8_t *><const char *>text, len(text), signature)
         if not s3d_equal_constant_time(signature, self._claimed, 64):
@@ -254,7 +258,7 @@ cdef class ChunkedDecoder:
         self._sha256.final(digest)
         s3d_hex32(digest, digits)
         text = b"AWS4-HMAC-SHA256-TRAILER\n%b\n%b\n%b\n%b" % (
-            self._context.timestamp, self._context.key.scope, (<const char *>self._previous)[:64], (<const char *>digits)[:64]
+            self._context.timestamp, self._context.key.scope, hex_text(self._previous), hex_text(digits)
         )
         self._context.key.sign(<const uint8_t *><const char *>text, len(text), signature)
         if len(self._trailer_signature) != 64 or not s3d_equal_constant_time(

@@ -34,6 +34,11 @@ cdef inline s3d_span span_of(bytes value):
     return span
 
 
+cdef inline str text_of(s3d_span span):
+    """For messages: what is not UTF-8 is replaced."""
+    return (<const char *>span.data)[:span.size].decode("utf-8", "replace")
+
+
 cdef class Canonical:
     # The headers and query parameters of the request last loaded. Header spans borrow from the request, parameter
     # spans from `_query`; both hold until the next load.

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+from s3d._core.octets cimport Octets
 from s3d._core.stage cimport Stage
 
 # Why a channel does not read. It reads while no reason holds.
@@ -16,7 +17,11 @@ cdef double monotonic() noexcept nogil
 cdef class Channel:
     cdef object transport         # uvloop's; None before connection_made and after connection_lost
     cdef int fd                   # for send(2) past the transport; -1 where that is not possible (TLS)
+    cdef int watched_fd           # the same socket also then, to ask the kernel about it; -1 when there is none
+    cdef int64_t unsent_seen      # bytes that the peer had not acknowledged at the last look, …
+    cdef double unsent_since_s    # … and since when it was that many
     cdef bint queued              # the transport may hold bytes that are not sent yet
+    cdef Octets corked            # sent at the end of the loop's turn
     cdef bint write_paused        # those bytes are there: nothing more should be written
     cdef int holds                # HOLD_* that keep us from reading
     cdef bint wants_body          # read in large pieces: a body is under way
@@ -38,13 +43,16 @@ cdef class Channel:
     cdef int body_ended(self, Stage body) except -1
 
     # For subclasses: what to do on the wire.
-    cdef int send(self, const uint8_t *data, Py_ssize_t size, bint more) except -1
-    cdef int send_pair(self, const uint8_t *first, Py_ssize_t first_size, const uint8_t *second,
-                       Py_ssize_t second_size) except -1
+    cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int uncork(self) except -1
+    cdef double unsent_for(self, double now) except -1
     cdef int hold(self, int reason) except -1
     cdef int release(self, int reason) except -1
     cdef int close(self) except -1           # after what is queued has been sent
+    cdef int shut(self) except -1            # our sending side, likewise
     cdef int abort(self) except -1           # at once
+    cdef int reset(self) except -1           # at once, and the peer cannot take it for an orderly end
 
+    cdef int _transmit(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef bint _direct(self) except -1
     cdef int _queue(self, bytes data) except -1

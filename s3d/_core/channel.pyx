@@ -5,17 +5,30 @@ runs in between, so every connection of the process shares one buffer. A head is
 body in pieces of `BODY_READ_SIZE`: what a connection must keep while its consumer is not ready is at most one piece.
 
 Sending. When the transport holds nothing, bytes go straight to send(2) from where they lie; only what the kernel does
-not take is copied and handed to the transport. Its limits are set to zero, so it says `pause_writing` as soon as it
-holds a byte and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy meanwhile.
+not take is copied and handed to the transport. Its limits are the least possible, so it says `pause_writing` as soon as it
+holds bytes and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy meanwhile.
+
+Small pieces are corked: they wait for the end of the loop's turn and then go out in one burst for all connections.
+Heads and bodies, and pipelined answers, share a segment that way. Above all it wakes the peers once: a send to a
+sleeping process costs an interrupt of its core, and while we work through thirty requests in a turn it would be asleep
+again before each send (measured: a third of the CPU of a small forwarded GET).
 """
+
+import logging
+import struct
+from asyncio import get_running_loop
+from socket import SO_LINGER, SOL_SOCKET
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from s3d._core.octets cimport Octets
 from s3d._core.stage cimport Stage
+
+_log = logging.getLogger("s3d.core")
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -26,16 +39,26 @@ cdef extern from "<sys/socket.h>" nogil:
     struct msghdr:
         iovec *msg_iov
         size_t msg_iovlen
-    ssize_t c_send "send"(int fd, const void *data, size_t size, int flags)
     ssize_t c_sendmsg "sendmsg"(int fd, const msghdr *message, int flags)
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
-    int MSG_MORE
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, int *value)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    unsigned long SIOCOUTQ
 
 # 64 KiB holds any head we accept and most small bodies with it; 256 KiB is where larger reads stop paying
 # (one read of a saturated loopback fills it, and it stays in the second-level cache on its way through).
 HEAD_READ_SIZE = 65536
 BODY_READ_SIZE = 262144
+
+cdef bytes _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+# A piece up to this size is corked; a copy of 16 KiB costs less than a system call.
+cdef Py_ssize_t _CORK_SIZE = 16384
+cdef Py_ssize_t _CORK_LIMIT = 65536
 
 cdef bytearray _buffer = bytearray(BODY_READ_SIZE)
 cdef object _body_view = memoryview(_buffer)
@@ -58,20 +81,28 @@ cdef class Channel:
 
     def __cinit__(self):
         self.fd = -1
+        self.watched_fd = -1
+        self.corked = Octets()
 
     # What the transport calls.
 
     def connection_made(self, transport):
         self.transport = transport
         self.progress_s = monotonic()
-        transport.set_write_buffer_limits(0)
+        # Say stop at the first byte that waits, go when none does. (uvloop's TLS transport takes a high mark of 0 for
+        # "stop when empty as well", and then never says go.)
+        transport.set_write_buffer_limits(1, 0)
+        endpoint = transport.get_extra_info("socket")
+        if endpoint is not None:
+            self.watched_fd = endpoint.fileno()
         if transport.get_extra_info("ssl_object") is None:
-            self.fd = transport.get_extra_info("socket").fileno()
+            self.fd = self.watched_fd
         self.opened()
 
     def connection_lost(self, error):
         self.lost = True
         self.fd = -1
+        self.watched_fd = -1
         self.transport = None
         self.closed(error)
 
@@ -89,11 +120,14 @@ cdef class Channel:
         if self.lost:
             return False
         # Over TLS the transport closes whatever we answer, and warns about it.
-        return self.half_closed() and self.fd >= 0
+        stays = self.half_closed() and self.fd >= 0
+        if not stays:
+            self.uncork()  # the transport closes now
+        return stays
 
     def pause_writing(self):
         self.write_paused = True
-        self.progress_s = monotonic()
+        self.unsent_seen = -1
         self.unwritable()
 
     def resume_writing(self):
@@ -131,64 +165,73 @@ cdef class Channel:
         """The chain of ``body`` has ended, by whichever of its three ends."""
         return 0
 
-    cdef int send(self, const uint8_t *data, Py_ssize_t size, bint more) except -1:
-        """Send or queue ``data``, which may be reused when this returns. ``more``: the rest follows at once."""
-        cdef ssize_t sent = 0
+    cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """Send or queue ``data``, which may be reused when this returns."""
         if self.lost or size == 0:
             return 0
         self.sent_bytes += size
-        if self._direct():
-            while True:
-                sent = c_send(self.fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT | (MSG_MORE if more else 0))
-                if sent >= 0 or errno != EINTR:
-                    break
-            if sent == size:
-                return 0
-            if sent < 0:
-                if errno != EAGAIN:
-                    # The peer is gone. connection_lost follows and tells whoever uses this connection.
-                    return self.abort()
-                sent = 0
-        self._queue(PyBytes_FromStringAndSize(<char *>data + sent, size - sent))
-        return 0
+        if size <= _CORK_SIZE and self._direct():
+            if self.corked.size == 0:
+                _cork(self)
+            self.corked.put(data, size)
+            return self.uncork() if self.corked.size > _CORK_LIMIT else 0
+        return self._transmit(data, size)
 
-    cdef int send_pair(self, const uint8_t *first, Py_ssize_t first_size, const uint8_t *second,
-                       Py_ssize_t second_size) except -1:
-        """Send two spans as one segment where the socket allows it."""
+    cdef double unsent_for(self, double now) except -1:
+        """For how many seconds the peer has not taken a byte of what waits for it.
+
+        Counted is what the peer has acknowledged: the kernel says that a socket is writable again only when a third of
+        its buffer of several MB has gone, which over a slow link takes longer than any time limit.
+        """
+        cdef int in_kernel = 0
+        cdef int64_t unsent
+        if self.lost:
+            return 0
+        if self.watched_fd >= 0:
+            ioctl(self.watched_fd, SIOCOUTQ, &in_kernel)
+        unsent = <int64_t>self.transport.get_write_buffer_size() + in_kernel
+        if unsent != self.unsent_seen:
+            self.unsent_seen = unsent
+            self.unsent_since_s = now
+        return now - self.unsent_since_s
+
+    cdef int uncork(self) except -1:
+        """Send what was kept for the end of the loop's turn."""
+        return self._transmit(NULL, 0)
+
+    cdef int _transmit(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """Send what is corked and then ``data``, as one segment where the socket allows it."""
         cdef iovec spans[2]
         cdef msghdr message
         cdef ssize_t sent = 0
-        if self.lost:
+        cdef Octets corked = self.corked
+        cdef Py_ssize_t first = corked.size
+        if self.lost or first + size == 0:
             return 0
+        corked.size = 0
         if self._direct():
             memset(&message, 0, sizeof(message))
-            spans[0].iov_base = <void *>first
-            spans[0].iov_len = first_size
-            spans[1].iov_base = <void *>second
-            spans[1].iov_len = second_size
-            message.msg_iov = spans
-            message.msg_iovlen = 2
+            spans[0].iov_base = corked.data
+            spans[0].iov_len = first
+            spans[1].iov_base = <void *>data
+            spans[1].iov_len = size
+            message.msg_iov = &spans[0] if first else &spans[1]
+            message.msg_iovlen = 2 if first and size else 1
             while True:
                 sent = c_sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
                 if sent >= 0 or errno != EINTR:
                     break
             if sent < 0:
                 if errno != EAGAIN:
+                    # The peer is gone. connection_lost follows and tells whoever uses this connection.
                     return self.abort()
                 sent = 0
-            self.sent_bytes += first_size + second_size
-            if sent < first_size:
-                self._queue(PyBytes_FromStringAndSize(<char *>first + sent, first_size - sent))
-                self._queue(PyBytes_FromStringAndSize(<char *>second, second_size))
-            elif sent < first_size + second_size:
-                sent -= first_size
-                self._queue(PyBytes_FromStringAndSize(<char *>second + sent, second_size - sent))
-            return 0
-        self.sent_bytes += first_size + second_size
-        self._queue(
-            PyBytes_FromStringAndSize(<char *>first, first_size)
-            + PyBytes_FromStringAndSize(<char *>second, second_size)
-        )
+        if sent < first:
+            self._queue(PyBytes_FromStringAndSize(<char *>corked.data + sent, first - sent))
+            sent = first
+        self._queue(PyBytes_FromStringAndSize(<char *>data + sent - first, size - (sent - first)))
+        if corked.capacity > 2 * _CORK_SIZE:
+            self.corked = Octets()
         return 0
 
     cdef bint _direct(self) except -1:
@@ -226,9 +269,27 @@ cdef class Channel:
     cdef int close(self) except -1:
         """Close once everything queued has been sent; `closed` is called later, from the loop."""
         if not self.lost:
+            self.uncork()
             self.fd = -1  # what is still to be sent goes through the transport, which now owns the order
-            self.transport.close()
+            if not self.lost:
+                self.transport.close()
         return 0
+
+    cdef int shut(self) except -1:
+        """Say that nothing more will be sent, once everything queued has been; the peer may go on sending."""
+        if not self.lost:
+            self.uncork()
+            self.fd = -1
+            if not self.lost:
+                self.transport.write_eof()
+        return 0
+
+    cdef int reset(self) except -1:
+        """Close at once with a reset, for a peer that would take an orderly end for the end of the data."""
+        endpoint = None if self.lost else self.transport.get_extra_info("socket")
+        if endpoint is not None:
+            endpoint.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+        return self.abort()
 
     cdef int abort(self) except -1:
         """Close at once, dropping what is queued; `closed` is called later, from the loop."""
@@ -237,3 +298,31 @@ cdef class Channel:
             self.fd = -1
             self.transport.abort()
         return 0
+
+
+# Channels with something corked, in the order in which they came, until the loop's next turn.
+cdef list _corked = []
+cdef list _spare = []
+
+
+cdef int _cork(Channel channel) except -1:
+    if not _corked:
+        get_running_loop().call_soon(uncork_all)
+    _corked.append(channel)
+    return 0
+
+
+def uncork_all():
+    """Send what all channels have kept in this turn of the loop; it schedules this itself."""
+    global _corked, _spare
+    cdef list channels = _corked
+    cdef Channel channel
+    _corked, _spare = _spare, None
+    for channel in channels:
+        try:
+            channel.uncork()
+        except Exception:
+            _log.exception("sending on a connection failed; it is closed")
+            channel.abort()
+    channels.clear()
+    _spare = channels

@@ -35,7 +35,7 @@ cdef class Digests:
     cdef uint32_t _crc32, _crc32c
     cdef uint64_t _crc64nvme
     cdef Sha256 _sha256
-    cdef dict _updaters                # Algorithm: object with update and digest (or finalize)
+    cdef dict _updaters                # Algorithm: object with update and digest
     cdef list _expected                # [(Algorithm, digest, what to raise), …]
     cdef dict _results                 # Algorithm: digest; set once finished
 
@@ -45,7 +45,7 @@ cdef class Digests:
     cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1
     cdef int expect_sha256(self, bytes payload_hash) except -1
     cdef int expect_checksum(self, bytes name, bytes value) except -1
-    cdef int expect_headers(self, Request request, bint checksums, list trailers) except -1
+    cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1
     cdef int verify(self) except -1
 
 

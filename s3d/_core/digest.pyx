@@ -4,8 +4,8 @@ Sources: "Checking object integrity" in the Amazon S3 user guide; RFC 1864 for C
 base64 of its bytes, most significant first.
 
 CRC32C and CRC64NVME come from awscrt (17 and 9 GB/s at 64 KiB on the machine they were chosen on), CRC32 from zlib,
-which is as fast there as awscrt's and costs a third per call; the XXH family from awscrt, because that is what the SDKs
-send; SHA-256 from `native_sha256.h` where the CPU has instructions for it; the rest from hashlib.
+which is as fast there as awscrt's and costs a third per call; the XXH family from xxhash, since awscrt's objects take
+no memoryview; SHA-256 from `native_sha256.h` where the CPU has instructions for it; the rest from hashlib.
 """
 
 import hashlib
@@ -13,12 +13,13 @@ import zlib
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 
+import xxhash
 from awscrt import checksums
 
 from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t
 
 from s3d._core.fault cimport Fault, FaultCode
 from s3d._core.request cimport Request
@@ -49,9 +50,9 @@ cdef dict MAKERS = {
     <int>Algorithm.MD5: lambda: hashlib.md5(usedforsecurity=False),
     <int>Algorithm.SHA1: lambda: hashlib.sha1(usedforsecurity=False),
     <int>Algorithm.SHA512: hashlib.sha512,
-    <int>Algorithm.XXHASH64: checksums.XXHash.new_xxhash64,
-    <int>Algorithm.XXHASH3: checksums.XXHash.new_xxhash3_64,
-    <int>Algorithm.XXHASH128: checksums.XXHash.new_xxhash3_128,
+    <int>Algorithm.XXHASH64: xxhash.xxh64,
+    <int>Algorithm.XXHASH3: xxhash.xxh3_64,
+    <int>Algorithm.XXHASH128: xxhash.xxh3_128,
 }
 cdef object crc32 = zlib.crc32
 cdef object crc32c = checksums.crc32c
@@ -161,7 +162,7 @@ cdef class Digests:
                 self._sha256.final(sha256_bytes)
                 self._results[<int>Algorithm.SHA256] = PyBytes_FromStringAndSize(<const char *>sha256_bytes, 32)
             for key, updater in self._updaters.items():
-                self._results[key] = updater.finalize() if key >= <int>Algorithm.XXHASH64 else updater.digest()
+                self._results[key] = updater.digest()
         return self._results[algorithm]
 
     cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1:
@@ -196,14 +197,14 @@ cdef class Digests:
             ),
         )
 
-    cdef int expect_headers(self, Request request, bint checksums, list trailers) except -1:
-        """Expect what Content-MD5 and, if ``checksums``, x-amz-checksum-… headers say.
+    cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1:
+        """Expect what Content-MD5 and, if ``with_checksums``, x-amz-checksum-… headers say.
 
         ``trailers`` are the names of the trailers to come; their values are expected when they have come. Raises
         INVALID_DIGEST or INVALID_REQUEST when the headers contradict each other or are malformed.
         """
         cdef tuple pair
-        cdef bytes name, value, md5 = None, checksum = None, checksum_name = None, sdk = None
+        cdef bytes name, md5 = None, checksum = None, checksum_name = None, sdk = None
         cdef bytes digest
         for pair in request.headers:
             name = <bytes>pair[0]
@@ -211,7 +212,7 @@ cdef class Digests:
                 if md5 is not None:
                     raise Fault(FaultCode.INVALID_DIGEST, "The Content-MD5 you specified was invalid.")
                 md5 = <bytes>pair[1]
-            elif not checksums or not name.startswith(b"x-amz-"):
+            elif not with_checksums or not name.startswith(b"x-amz-"):
                 continue
             elif name in BY_HEADER:
                 if checksum is not None:

@@ -9,7 +9,7 @@ from s3d._core.sigv4 cimport Signer
 cdef class Target:
     cdef readonly bytes host          # for the Host header, with the port where it is not the scheme's own
     cdef readonly bytes base          # path before everything else, b"" or b"/base", canonically encoded
-    cdef readonly bint bucket_in_host # virtual-host style: the path begins with the key
+    cdef readonly bint bucket_in_host  # virtual-host style: the path begins with the key
     cdef readonly object origin       # what a pool keeps its connections by
     cdef public Signer signer         # replaced when the credentials change
 

@@ -22,6 +22,7 @@ cdef class Incoming(Stage):
     cdef int arrive(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int mark_complete(self) except -1
     cdef int break_off(self, object error) except -1
+    cdef int spoil(self) except -1
     cdef int flush(self) except -1
     cdef int drop(self) except -1
 

@@ -46,6 +46,12 @@ cdef class Incoming(Stage):
         self.complete = True
         return 0
 
+    cdef int spoil(self) except -1:
+        """What has arrived cannot be told from what has not: none of it goes down, and `break_off` follows."""
+        self.complete = False
+        self.pending.clear()
+        return 0
+
     cdef int break_off(self, object error) except -1:
         """The rest of the body will never arrive: fail the chain with ``error``."""
         if self.ended:

@@ -15,6 +15,7 @@ cdef class RequestReader:
     cdef readonly bint last          # the last request asked to close: what follows it is ignored
     cdef Incoming body               # the body that is arriving, None between bodies
     cdef int64_t body_left           # > 0: so many bytes of `body` go past the parser
+    cdef bint upgraded               # llhttp passes over the body of the request being read
     cdef bint in_head                # between a head's first and last byte
     cdef double head_started_s       # when that first byte came
     cdef Py_ssize_t max_head_size

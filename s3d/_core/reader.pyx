@@ -17,6 +17,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
 from s3d._core.channel cimport Channel, monotonic
 from s3d._core.fault cimport Fault, FaultCode
+from s3d._core.fields cimport trimmed
 from s3d._core.incoming cimport Incoming
 from s3d._core.request cimport Request
 
@@ -26,15 +27,6 @@ cdef object _ParserUpgrade = httptools.HttpParserUpgrade
 
 # A trailer section larger than this is not a checksum any more.
 cdef Py_ssize_t _MAX_TRAILER_SIZE = 8192
-
-
-cdef inline bytes _trimmed(bytes value):
-    """``value`` without outer white space; llhttp leaves it at the end."""
-    cdef Py_ssize_t size = len(value)
-    cdef const char *text = value
-    if size and (text[0] == 32 or text[0] == 9 or text[size - 1] == 32 or text[size - 1] == 9):
-        return value.strip(b" \t")
-    return value
 
 
 cdef class RequestReader:
@@ -58,20 +50,21 @@ cdef class RequestReader:
         """Parse ``size`` bytes; never raises for what a client sent."""
         cdef int64_t taken
         cdef Incoming body
-        if self.body_left > 0:
-            body = self.body
-            taken = min(<int64_t>size, self.body_left)
-            self.body_left -= taken
-            if self.body_left == 0:
-                self.body = None
-                body.mark_complete()
-            body.arrive(data, taken)
-            if body.complete:
-                body.flush()
-            data += taken
-            size -= taken
-        while size > 0 and self.fault is None and not self.last:
-            taken = self._parse(data, size)
+        while size > 0 and self.fault is None:
+            if self.body_left > 0:
+                body = self.body
+                taken = min(<int64_t>size, self.body_left)
+                self.body_left -= taken
+                if self.body_left == 0:
+                    self.body = None
+                    body.mark_complete()
+                body.arrive(data, taken)
+                if body.complete:
+                    body.flush()
+            elif self.last:
+                return 0
+            else:
+                taken = self._parse(data, size)
             data += taken
             size -= taken
         return 0
@@ -82,10 +75,12 @@ cdef class RequestReader:
         if self.parser is None:
             self.parser = _RequestParser(self)
         self.head_size += size
+        self.upgraded = False
         try:
             self.parser.feed_data(PyMemoryView_FromMemory(<char *>data, size, PyBUF_READ))
         except _ParserUpgrade as upgrade:
-            # The client offers another protocol (h2c); we stay with HTTP/1.1, as RFC 9110 §7.8 allows.
+            # The client offers another protocol (h2c); we stay with HTTP/1.1, as RFC 9110 §7.8 allows. llhttp thinks
+            # the message over at its head: the body is ours to count, or it would be read as the next request.
             used = upgrade.args[0]
             self.parser = None
         except _ParserError as error:
@@ -100,6 +95,10 @@ cdef class RequestReader:
         elif self.body is not None and self.body.length >= 0:
             # The rest of a body of known length needs no parser: it goes on without a copy.
             self.body_left = self.body.length - self.body.arrived
+            self.parser = None
+        elif self.body is not None and self.head_size > self.max_head_size:
+            # A chunked body that is all framing: an extension (RFC 9112 §7.1.1) that does not end.
+            self._refuse(FaultCode.BAD_REQUEST, "The framing of the chunked body is too large.")
             self.parser = None
         return used
 
@@ -149,7 +148,7 @@ cdef class RequestReader:
             return
         self.head_parsed += size + len(value) + 4
         lower = name.lower()
-        value = _trimmed(value)
+        value = trimmed(value)
         self.headers.append((lower, value))
         if size == 4 and lower == b"host":
             self.hosts += 1
@@ -184,6 +183,7 @@ cdef class RequestReader:
 
     def on_headers_complete(self):
         cdef Request request
+        cdef bytes method
         cdef Incoming body
         cdef bint http_1_0 = False
         cdef bint keep_alive = self.parser.should_keep_alive()
@@ -199,6 +199,11 @@ cdef class RequestReader:
                              f"HTTP/{version} is not supported on this connection; use HTTP/1.1.")
         if self.head_parsed > self.max_head_size:
             self._refuse_size()
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(FaultCode.METHOD_NOT_ALLOWED, "s3d is no proxy: CONNECT is not allowed.")
+        if self.chunked and self.parser.should_upgrade():
+            self._refuse(FaultCode.BAD_REQUEST, "A request that offers another protocol cannot have a chunked body.")
         if self.hosts > 1 or (self.hosts == 0 and not http_1_0):
             self._refuse(FaultCode.BAD_REQUEST, "A request must have exactly one Host header.")
         if self.chunked and http_1_0:
@@ -206,7 +211,7 @@ cdef class RequestReader:
         if self.fault is not None:
             raise self.fault
         request = Request.__new__(Request)
-        request.method = self.parser.get_method()
+        request.method = method
         request.target = self.url
         mark = self.url.find(b"?")
         if mark < 0:
@@ -235,13 +240,17 @@ cdef class RequestReader:
             body = Incoming.__new__(Incoming, self.channel, request.content_length)
             request.body = body
             self.body = body
+            self.upgraded = self.parser.should_upgrade()
         self.requests.append(request)
 
     def on_body(self, bytes data not None):
+        self.head_size = 0
         self.body.keep(data)
 
     def on_message_complete(self):
         self.head_size = 0
+        if self.upgraded:
+            return
         if self.body is not None:
             self.body.mark_complete()
             self.body = None

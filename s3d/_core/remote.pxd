@@ -64,5 +64,6 @@ cdef class RemoteConnection(Channel):
 
 cdef class _Outgoing(Stage):
     cdef RemoteConnection connection    # None after the end
+    cdef bytes head                     # sent with the first of them; None once it was
     cdef int64_t left                   # bytes still to come
     cdef bint paused

@@ -17,6 +17,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
 from s3d._core.channel cimport Channel, monotonic
+from s3d._core.fields cimport may_be_hop_by_hop, trimmed
 from s3d._core.incoming cimport Incoming
 from s3d._core.promise cimport Promise
 from s3d._core.response cimport LENGTH_NONE, LENGTH_UNKNOWN, Response
@@ -83,8 +84,10 @@ cdef class RemoteConnection(Channel):
         the promise closes the connection.
         """
         cdef Promise promise
-        if self.busy or self.lost:
+        if self.busy:
             raise RuntimeError("the connection is in use")
+        if self.lost:
+            raise RemoteError(RemoteFailure.DISCONNECTED, "the remote closed the connection before it was used")
         promise = Promise(self.abandon)
         self.busy = True
         self.promise = promise
@@ -106,17 +109,20 @@ cdef class RemoteConnection(Channel):
         self.progress_s = monotonic()
         self.started_s = self.progress_s
         if source is None:
-            self.send(<const uint8_t *><char *>head, len(head), False)
+            self.send(<const uint8_t *><char *>head, len(head))
             return promise
         self.outgoing = _Outgoing.__new__(_Outgoing)
         self.outgoing.connection = self
         self.outgoing.left = length
         self.source = source
         self.stage = stage
-        self.send(<const uint8_t *><char *>head, len(head), not expect)
         if expect:
+            self.send(<const uint8_t *><char *>head, len(head))
             self.continue_since_s = self.progress_s
         else:
+            # The head goes with the first bytes of the body: there are servers that store an empty object when an
+            # upload ends behind its head, and a body that is refused early should never have been heard of there.
+            self.outgoing.head = head
             self._begin_body()
         return promise
 
@@ -178,6 +184,7 @@ cdef class RemoteConnection(Channel):
         if self.overrun:
             # Deliver what is unambiguous of it, the head, so that the client sees its answer break off.
             if self.promise is not None and self.response is not None and self.body is not None:
+                self.body.spoil()
                 self._deliver()
             return self._fail(RemoteError(
                 RemoteFailure.PROTOCOL, "the remote sent more bytes than it had announced", True))
@@ -331,9 +338,8 @@ cdef class RemoteConnection(Channel):
         cdef bytes lower
         if self.response is not None:
             return  # a trailer field: S3 has none that a client reads
-        lower = name.lower()
-        value = value.strip(b" \t")
-        if lower in _HOP_BY_HOP:
+        value = trimmed(value)
+        if may_be_hop_by_hop(name) and (lower := name.lower()) in _HOP_BY_HOP:
             if lower == b"content-length":
                 length = int(value)
                 if length > INT64_MAX:
@@ -415,7 +421,7 @@ cdef class RemoteConnection(Channel):
             if now - self.continue_since_s > _CONTINUE_TIMEOUT_S:
                 self._begin_body()
         elif self.write_paused:
-            if now - self.progress_s > self.stall_timeout_s:
+            if self.unsent_for(now) > self.stall_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT,
                     f"the remote took no byte of the body for {self.stall_timeout_s:g} s"))
@@ -425,7 +431,7 @@ cdef class RemoteConnection(Channel):
             if now - self.progress_s > self.first_byte_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT, f"the remote did not answer within {self.first_byte_timeout_s:g} s"))
-        elif self.body is not None and self.body.connected and self.holds == 0:
+        elif self.body is not None and (self.holds == 0 or not self.body.connected):
             if now - self.progress_s > self.stall_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT,
@@ -443,7 +449,10 @@ cdef class _Outgoing(Stage):
             raise RuntimeError("a request's body is longer than its head announced")
         self.left -= size
         connection.progress_s = monotonic()
-        return connection.send(data, size, False)
+        if self.head is not None:
+            connection.send(<const uint8_t *><char *>self.head, len(self.head))
+            self.head = None
+        return connection.send(data, size)
 
     cdef int finish(self) except -1:
         cdef RemoteConnection connection = self.connection

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from s3d._core.stage cimport Stage
+from s3d._core.incoming cimport Incoming
 
 
 cdef class Request:
@@ -23,7 +23,7 @@ cdef class Request:
     # The body.
     cdef readonly int64_t content_length  # bytes on the wire after HTTP framing; -1: chunked, length unknown
     cdef readonly bint expects_continue   # the client waits for 100 before it sends its body
-    cdef readonly Stage body              # source of the body; None when content_length == 0
+    cdef readonly Incoming body              # source of the body; None when content_length == 0
 
     # As the router understood it (`Router.route` fills these in).
     cdef public int operation           # index into the router's table, -1 before routing

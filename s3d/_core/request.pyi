@@ -1,4 +1,4 @@
-from s3d._core.stage import Stage
+from s3d._core.incoming import Incoming
 
 class Request:
     operation: int
@@ -30,7 +30,7 @@ class Request:
     @property
     def expects_continue(self) -> bool: ...
     @property
-    def body(self) -> Stage | None: ...
+    def body(self) -> Incoming | None: ...
     def __init__(
         self,
         method: bytes,

@@ -13,7 +13,7 @@ cdef enum:
 
 cdef class Response:
     cdef public int status
-    cdef public list headers             # [(name, value), …], without framing (Content-Length, Transfer-Encoding, Connection)
+    cdef public list headers             # [(name, value), …] without those that frame the message
     cdef public object body              # bytes, Stage (a source), or None
     cdef public int64_t content_length   # bytes of the body, or LENGTH_*; taken from the body where that is bytes
     cdef public bint close               # close the connection after it

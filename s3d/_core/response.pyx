@@ -19,10 +19,10 @@ cdef bytes reason_of(int status):
 cdef class Response:
     """One HTTP response.
 
-    ``body`` is bytes (sent whole), a `Stage` that is the source of the body (then ``content_length`` says how many bytes
-    it will bring, -1 if only its end will tell), or None. A response to HEAD has no body; its ``content_length`` is what
-    a GET would have brought. ``headers`` hold neither Content-Length nor any hop-by-hop field: framing belongs to the
-    connection that sends it.
+    ``body`` is bytes (sent whole), a `Stage` that is the source of the body (then ``content_length`` says how many
+    bytes it will bring, -1 if only its end will tell), or None. A response to HEAD has no body; its ``content_length``
+    is what a GET would have brought. ``headers`` hold neither Content-Length nor any hop-by-hop field: framing belongs
+    to the connection that sends it.
     """
 
     def __init__(self, int status, list headers not None, object body=None, int64_t content_length=LENGTH_NONE,
@@ -43,6 +43,11 @@ cdef class Response:
             if (<bytes>pair[0]).lower() == wanted:
                 return pair[1]
         return None
+
+    def discard(self):
+        """Let go of the body, unread, and of what brings it."""
+        if isinstance(self.body, Stage):
+            (<Stage>self.body).discard()
 
     cdef int put_head(self, Octets out, bint http_1_0, bint close, bytes date) except -1:
         """Write status line and headers with the framing that `content_length` and the client's version ask for."""

@@ -19,6 +19,7 @@ cdef class Service:
     cdef readonly Meter meter
     cdef set connections             # of ServerConnection, open ones
     cdef readonly bint closing
+    cdef Py_ssize_t lingering        # of the connections, those that only wait for their client to notice
     cdef Py_ssize_t max_connections
     cdef Py_ssize_t max_head_size
     cdef double head_timeout_s
@@ -44,11 +45,11 @@ cdef class ServerConnection(Channel):
     cdef _Answer answer              # the body being sent, None otherwise
     cdef bint advancing              # `advance` runs further up the stack
     cdef bint close_after            # nothing follows the answer under way
+    cdef double idle_since_s         # when the last answer was handed over, or the connection made
+    cdef int64_t answers             # handed over so far
     cdef double lingering_since_s    # > 0: the answer is sent, we only wait for the client to have read it
     cdef int64_t answer_sent_mark    # `sent_bytes` before the answer under way
     cdef int active_status
-    cdef Py_ssize_t unsent_seen      # the transport's backlog at the last sweep, to tell a slow reader from a dead one
-    cdef double unsent_since_s
 
     cdef int advance(self) except -1
     cdef int respond(self, Response response) except -1

@@ -158,7 +158,8 @@ cdef class _Responder(Observer):
     cdef int settled(self, Promise promise) except -1:
         cdef ServerConnection connection = self.connection
         if connection.active is not self.request:
-            _discard(promise.value)
+            if promise.value is not None:
+                promise.value.discard()
             return 0
         connection.pending_result = None
         if promise.error is not None:
@@ -166,13 +167,6 @@ cdef class _Responder(Observer):
         else:
             connection._take(promise.value)
         return connection.advance()
-
-
-cdef int _discard(object value) except -1:
-    """Nobody is left for this answer: let go of its body, which may hold a connection of the remote."""
-    if isinstance(value, Response) and isinstance((<Response>value).body, Stage):
-        (<Stage>(<Response>value).body).cancel(ConnectionAbortedError("the client has gone"))
-    return 0
 
 
 cdef class ServerConnection(Channel):
@@ -192,9 +186,10 @@ cdef class ServerConnection(Channel):
             RequestReader, self, service.max_head_size, self.secure,
             peer if isinstance(peer, tuple) else None, local if isinstance(local, tuple) else None,
         )
+        self.idle_since_s = monotonic()
         service.connections.add(self)
         service.meter.connections_accepted += 1
-        if len(service.connections) > service.max_connections or service.closing:
+        if len(service.connections) - service.lingering > service.max_connections or service.closing:
             service.meter.connections_refused += 1
             self._refuse(Fault(FaultCode.SLOW_DOWN, "Too many connections are open. Please reduce your request rate."))
         return 0
@@ -202,9 +197,15 @@ cdef class ServerConnection(Channel):
     cdef int received(self, const uint8_t *data, Py_ssize_t size) except -1:
         if self.lingering_since_s > 0:
             return 0
+        cdef Incoming body
         self.reader.feed(data, size)
         if self.lost:
             return 0
+        body = self.reader.body
+        if self.reader.fault is not None and body is not None:
+            # The framing of a body under way turned out to be wrong: its request fails, and nothing follows it.
+            self.close_after = True
+            body.break_off(self.reader.fault)
         return self.advance()
 
     cdef bint half_closed(self) except -1:
@@ -228,7 +229,6 @@ cdef class ServerConnection(Channel):
         return self.advance()
 
     cdef int unwritable(self) except -1:
-        self.unsent_seen = -1
         if self.answer is not None and not self.answer.paused:
             self.answer.paused = True
             self.answer.pause()
@@ -255,9 +255,11 @@ cdef class ServerConnection(Channel):
             if pending is not None:
                 pending.cancel()
             if request.body is not None:
-                (<Incoming>request.body).drop()
+                request.body.drop()
         self.reader.requests.clear()
         self.service.connections.discard(self)
+        if self.lingering_since_s > 0:
+            self.service.lingering -= 1
         return self.service._check_drained()
 
     # Requests.
@@ -286,7 +288,7 @@ cdef class ServerConnection(Channel):
             return 0
         if self.active is not None and self.active.body is not None:
             # What arrived together with the head waited until no parser was on the stack.
-            (<Incoming>self.active.body).flush()
+            self.active.body.flush()
         if reader.requests:
             self.hold(HOLD_QUEUE)
         else:
@@ -333,7 +335,7 @@ cdef class ServerConnection(Channel):
     def _task_done(self, Request request, task):
         if self.active is not request:
             if not task.cancelled() and task.exception() is None:
-                _discard(task.result())
+                task.result().discard()
             return
         self.pending_result = None
         if task.cancelled():
@@ -367,7 +369,7 @@ cdef class ServerConnection(Channel):
         cdef object body = response.body
         cdef _Answer answer
         if self.lost:
-            _discard(response)
+            response.discard()
             return 0
         self.active_status = response.status
         self._leave_body(request)
@@ -386,11 +388,11 @@ cdef class ServerConnection(Channel):
             response.put_head(_head, http_1_0, self.close_after, self.service.today())
         except Exception as error:
             _log.exception("a response has a head that cannot be sent")
-            _discard(response)
+            response.discard()
             _head.size = 0
             self.close_after = True
             Response(500, [], None, 0).put_head(_head, http_1_0, True, self.service.today())
-            self.send(_head.data, _head.size, False)
+            self.send(_head.data, _head.size)
             return self.answered(True)
         if isinstance(body, Stage) and not head_only:
             answer = _Answer.__new__(_Answer)
@@ -406,12 +408,13 @@ cdef class ServerConnection(Channel):
                 answer.send_head()
             return 0
         if isinstance(body, Stage):
-            _discard(response)
+            response.discard()
             body = None
         if body:
-            self.send_pair(_head.data, _head.size, <const uint8_t *><char *>body, len(<bytes>body))
+            self.send(_head.data, _head.size)
+            self.send(<const uint8_t *><char *>body, len(<bytes>body))
         else:
-            self.send(_head.data, _head.size, False)
+            self.send(_head.data, _head.size)
         return self.answered(True)
 
     cdef int _leave_body(self, Request request) except -1:
@@ -419,7 +422,7 @@ cdef class ServerConnection(Channel):
         cdef Incoming body
         if request is None or request.body is None:
             return 0
-        body = <Incoming>request.body
+        body = request.body
         if not body.complete:
             if request.expects_continue and body.arrived == 0:
                 # The client may or may not send the body now; only closing is unambiguous (RFC 9110 §10.1.1).
@@ -434,9 +437,11 @@ cdef class ServerConnection(Channel):
         cdef Incoming body
         if self.active is not None:
             self._record(not whole)
+            self.answers += 1
         self.active = None
         self.answer = None
         self.pending_result = None
+        self.idle_since_s = monotonic()
         if not whole:
             return self.abort()
         if self.close_after:
@@ -449,21 +454,22 @@ cdef class ServerConnection(Channel):
 
     cdef int _linger(self) except -1:
         """Say that we are done and wait for the client to notice, reading on and dropping it."""
-        self.lingering_since_s = monotonic()
+        cdef Service service = self.service
         self.holds = 0
         if not self.lost:
-            if self.fd < 0:
+            if self.fd < 0 or service.lingering >= service.max_connections:
                 return self.close()
+            self.lingering_since_s = monotonic()
+            service.lingering += 1
             self.transport.resume_reading()
-            self.transport.write_eof()
-            self.fd = -1
+            self.shut()
         return 0
 
     cdef int _record(self, bint aborted) except -1:
         cdef Request request = self.active
         cdef int64_t received = 0
         if request.body is not None:
-            received = (<Incoming>request.body).arrived
+            received = request.body.arrived
         self.service.meter.record(
             request.operation, self.active_status, monotonic() - request.started_s, received,
             self.sent_bytes - self.answer_sent_mark, aborted,
@@ -476,7 +482,7 @@ cdef class ServerConnection(Channel):
         cdef Request request = self.active
         if request is not None and request.body is body and request.expects_continue:
             if (<Incoming>body).arrived == 0:
-                self.send(<const uint8_t *>b"HTTP/1.1 100 Continue\r\n\r\n", 25, False)
+                self.send(<const uint8_t *>b"HTTP/1.1 100 Continue\r\n\r\n", 25)
             request.expects_continue = False
         self.progress_s = monotonic()
         return 0
@@ -488,7 +494,6 @@ cdef class ServerConnection(Channel):
         cdef Service service = self.service
         cdef RequestReader reader = self.reader
         cdef Incoming body
-        cdef Py_ssize_t unsent
         if self.lost:
             return 0
         if self.lingering_since_s > 0:
@@ -496,11 +501,7 @@ cdef class ServerConnection(Channel):
                 self.abort()
             return 0
         if self.write_paused:
-            unsent = self.transport.get_write_buffer_size()
-            if unsent != self.unsent_seen:
-                self.unsent_seen = unsent
-                self.unsent_since_s = now
-            elif now - self.unsent_since_s > service.body_timeout_s:
+            if self.unsent_for(now) > service.body_timeout_s:
                 self.abort()
             return 0
         if self.active is None:
@@ -508,12 +509,12 @@ cdef class ServerConnection(Channel):
                 if now - reader.head_started_s > service.head_timeout_s:
                     reader._refuse(FaultCode.REQUEST_TIMEOUT, "The request's head did not arrive in time.")
                     self.advance()
-            elif now - self.progress_s > (
-                service.idle_timeout_s if self.received_bytes else service.head_timeout_s
+            elif now - self.idle_since_s > (
+                service.idle_timeout_s if self.answers else service.head_timeout_s
             ):
                 self.close()
             return 0
-        body = <Incoming>self.active.body
+        body = self.active.body
         if body is not None and body.connected and not body.ended and not body.complete and self.holds == 0:
             if now - self.progress_s > service.body_timeout_s:
                 self.close_after = True
@@ -537,7 +538,7 @@ cdef class _Answer(Stage):
         self.head = None
         if head is None:
             return 0
-        return self.connection.send(<const uint8_t *><char *>head, len(head), False)
+        return self.connection.send(<const uint8_t *><char *>head, len(head))
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef ServerConnection connection = self.connection
@@ -554,16 +555,17 @@ cdef class _Answer(Stage):
         elif self.head is not None:
             head = self.head
             self.head = None
-            connection.send_pair(<const uint8_t *><char *>head, len(head), data, size)
+            connection.send(<const uint8_t *><char *>head, len(head))
+            connection.send(data, size)
         else:
-            connection.send(data, size, False)
+            connection.send(data, size)
         return 0
 
     cdef int _send_chunk(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef bytes frame = b"%x\r\n" % size
-        self.connection.send(<const uint8_t *><char *>frame, len(frame), True)
-        self.connection.send(data, size, True)
-        return self.connection.send(<const uint8_t *>b"\r\n", 2, False)
+        self.connection.send(<const uint8_t *><char *>frame, len(frame))
+        self.connection.send(data, size)
+        return self.connection.send(<const uint8_t *>b"\r\n", 2)
 
     cdef int finish(self) except -1:
         cdef ServerConnection connection = self.connection
@@ -576,7 +578,7 @@ cdef class _Answer(Stage):
             _log.warning("an answer ended %d bytes short of its announced length; its connection is cut", self.left)
             return connection.answered(False)
         if self.chunked:
-            connection.send(<const uint8_t *>b"0\r\n\r\n", 5, False)
+            connection.send(<const uint8_t *>b"0\r\n\r\n", 5)
         elif self.left < 0:
             connection.close_after = True
         return connection.answered(True)
@@ -588,4 +590,7 @@ cdef class _Answer(Stage):
         if connection is None:
             return 0
         _log.warning("an answer broke off: %s", error)
+        if self.left < 0 and not self.chunked:
+            # Closing is how such an answer ends; only a reset says that it did not.
+            connection.reset()
         return connection.answered(False)

@@ -1,10 +1,8 @@
-"""AWS Signature Version 4 for S3: who signed a request, and signing our own."""
+"""AWS Signature Version 4 for S3: credentials, the keys derived from them, and signing our own requests."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t
 
 from s3d._core.canonical cimport Canonical, s3d_span
-from s3d._core.fault cimport Fault, FaultCode
-from s3d._core.request cimport Request
 
 
 cdef extern from "native_sha256.h" nogil:
@@ -52,27 +50,6 @@ cdef class SigningContext:
     cdef uint8_t time[16]              # yyyyMMdd'T'HHmmss'Z'
 
 
-cdef class SignatureMismatch(Fault):
-    cdef readonly bytes access_key
-    cdef readonly bytes canonical_request
-    cdef readonly bytes string_to_sign
-    cdef readonly bytes signature_provided
-
-
-cdef class Verifier:
-    cdef dict _credentials             # access key: Credentials
-    cdef Canonical _canonical
-
-    cpdef SigningContext verify(self, Request request, int64_t now_s)
-    cdef SigningContext _verify_header(self, Request request, s3d_span authorization, int64_t now_s)
-    cdef SigningContext _verify_query(self, Request request, int64_t now_s)
-    cdef Credentials _find(self, const s3d_span *access_key, bytes token)
-    cdef int _check(
-        self, Request request, SigningContext context, s3d_span scope, s3d_span signed_headers, s3d_span signature
-    ) except -1
-    cdef int _refuse_unsigned(self, bint presigned, bint host) except -1
-
-
 cdef class Signer:
     cdef readonly Credentials credentials
     cdef readonly bytes region
@@ -85,3 +62,6 @@ cdef class Signer:
     cpdef list sign(
         self, bytes method, bytes path, bytes query, list headers, bytes payload_hash, int64_t now_s
     )
+
+
+cdef int put_string_to_sign(Canonical canonical, const uint8_t *time, const s3d_span *scope) except -1

@@ -1,26 +1,29 @@
-from collections.abc import Iterable
 from typing import Any
 
-from s3d._core.fault import Fault
-from s3d._core.request import Request
-
 class SigningKey:
-    scope: bytes
+    @property
+    def scope(self) -> bytes: ...
     def signature(self, text: bytes) -> bytes: ...
 
 class Credentials:
-    access_key: bytes
-    session_token: bytes | None
-    owner: Any
+    @property
+    def access_key(self) -> bytes: ...
+    @property
+    def session_token(self) -> bytes | None: ...
+    @property
+    def owner(self) -> Any: ...
     def __init__(
         self, access_key: bytes, secret: bytes, session_token: bytes | None = ..., owner: object = ...
     ) -> None: ...
     def signing_key(self, scope: bytes) -> SigningKey: ...
 
 class SigningContext:
-    credentials: Credentials
-    payload_hash: bytes
-    presigned: bool
+    @property
+    def credentials(self) -> Credentials: ...
+    @property
+    def payload_hash(self) -> bytes: ...
+    @property
+    def presigned(self) -> bool: ...
     @property
     def signature(self) -> bytes: ...
     @property
@@ -28,20 +31,13 @@ class SigningContext:
     @property
     def scope(self) -> bytes: ...
 
-class SignatureMismatch(Fault):
-    access_key: bytes
-    canonical_request: bytes
-    string_to_sign: bytes
-    signature_provided: bytes
-
-class Verifier:
-    def __init__(self, credentials: Iterable[Credentials] = ...) -> None: ...
-    def verify(self, request: Request, now_s: int) -> SigningContext | None: ...
-
 class Signer:
-    credentials: Credentials
-    region: bytes
-    service: bytes
+    @property
+    def credentials(self) -> Credentials: ...
+    @property
+    def region(self) -> bytes: ...
+    @property
+    def service(self) -> bytes: ...
     def __init__(self, credentials: Credentials, region: bytes, service: bytes = ...) -> None: ...
     def sign(
         self,
@@ -52,5 +48,3 @@ class Signer:
         payload_hash: bytes,
         now_s: int,
     ) -> list[tuple[bytes, bytes]]: ...
-
-def refuse_signature_v2(request: Request) -> None: ...

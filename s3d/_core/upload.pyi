@@ -3,10 +3,15 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.stage import Stage
 
 class Upload(Stage):
-    decoded_length: int
-    forward_length: int
-    payload_hash: bytes
-    changes: list[tuple[bytes, bytes | None]]
-    verified: bool
+    @property
+    def decoded_length(self) -> int: ...
+    @property
+    def forward_length(self) -> int: ...
+    @property
+    def payload_hash(self) -> bytes: ...
+    @property
+    def changes(self) -> list[tuple[bytes, bytes | None]]: ...
+    @property
+    def verified(self) -> bool: ...
 
 def plan_upload(request: Request, max_size: int, context: SigningContext | None) -> Upload: ...

@@ -11,7 +11,8 @@ from typing import Literal
 
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, SigningContext, Verifier, refuse_signature_v2
+from s3d._core.sigv4 import Credentials, SigningContext
+from s3d._core.verify import Verifier, refuse_signature_v2
 from s3d.auth.identity import Identity
 from s3d.auth.post_policy import PostPolicy, verify_post_policy
 

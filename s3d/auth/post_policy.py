@@ -112,7 +112,7 @@ def _authenticate(fields: Mapping[str, str], find: Callable[[bytes], Credentials
 
 def _malformed(what: str) -> NoReturn:
     raise S3Error(
-        "AuthorizationHeaderMalformed", f"Error parsing the x-amz-credential field; the Credential is mal-formed; {what}"
+        "AuthorizationHeaderMalformed", f"Error parsing the x-amz-credential field; the Credential is malformed; {what}"
     )
 
 

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from s3d import __version__
-from s3d.cli import api, buckets, daemon, listing, objects, transfer
+from s3d.cli import api, bench, buckets, daemon, listing, objects, transfer
 from s3d.cli.console import ERROR, INTERRUPTED, USAGE, Failure, note
 from s3d.config import ConfigError
 
-GROUPS = (daemon, listing, transfer, objects, buckets, api)
+GROUPS = (daemon, listing, transfer, objects, buckets, api, bench)
 """The modules of the commands, in the order of `s3d --help`. A new group is one more name here."""
 
 HELP = """S3 beside your applications: a daemon that serves the S3 API on a local address and forwards to a remote S3.
@@ -94,6 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("s3d: interrupted")
         return INTERRUPTED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"s3d: {where}{error.strerror or error}.")
+        return ERROR
     except Exception as error:  # noqa: BLE001 - the last resort: a user gets a sentence, a developer can ask for more
         if os.environ.get("S3D_LOG_LEVEL", "").lower() == "debug":
             import traceback
@@ -102,5 +106,3 @@ def main(arguments: list[str] | None = None) -> int:
         note(f"s3d: unexpected {type(error).__name__}: {error}. With S3D_LOG_LEVEL=debug there is a traceback.")
         return ERROR
     return 0
-
-

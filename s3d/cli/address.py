@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from s3d.cli.console import USAGE, Failure
+from s3d.cli.console import USAGE, Failure, visible
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -19,6 +19,9 @@ class Address(msgspec.Struct, frozen=True):
 
 def parse(text: str) -> Address:
     """Split at the first slash after the bucket. Raises `Failure` when there is no bucket."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        # What Python makes of argument bytes that are not UTF-8 (PEP 383); botocore could not encode it.
+        raise Failure(f"{visible(text)} is not UTF-8; S3 clients can only send keys that are.", USAGE)
     bucket, _, key = text.removeprefix("s3://").partition("/")
     if not bucket:
         raise Failure(f"{text!r} names no bucket; write BUCKET or BUCKET/KEY.", USAGE)

@@ -70,6 +70,15 @@ def unreachable(address: Listener, reason: str) -> Failure:
     )
 
 
+def untrusted(url: str, error: object) -> Failure:
+    """The failure of every command when TLS with the daemon does not come about."""
+    return Failure(
+        f"No trusted TLS connection to s3d at {url} ({error}). If its certificate is self-signed, set S3D_TLS_CERT "
+        "to it.",
+        UNREACHABLE,
+    )
+
+
 def tls_context(config: Config) -> ssl.SSLContext:
     """Trusts the system's CAs and the daemon's own certificate, which is often self-signed."""
     import ssl
@@ -84,6 +93,7 @@ def tls_context(config: Config) -> ssl.SSLContext:
 def fetch(config: Config, path: str, timeout_s: float) -> tuple[int, bytes]:
     """GET one of the daemon's own endpoints: (status, body of at most 1 MiB)."""
     import http.client
+    import ssl
 
     address = daemon_address(config)
     host = "localhost" if address.scheme == "unix" else address.host
@@ -96,6 +106,8 @@ def fetch(config: Config, path: str, timeout_s: float) -> tuple[int, bytes]:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read(2**20)
+    except ssl.SSLError as error:
+        raise untrusted(address.url, error) from None
     except (OSError, http.client.HTTPException) as error:
         raise unreachable(address, str(error) or type(error).__name__) from None
     finally:
@@ -118,14 +130,14 @@ def s3_client(config: Config) -> Any:
         "credentials_file": (None, None, os.devnull, None),
     }
     session = botocore.session.Session(session_vars=nothing)
-    identity = config.access_key_id is not None and config.secret_access_key is not None
+    identity = config.identity()
     unix = address.scheme == "unix"
     client = session.create_client(
         "s3",
         region_name=config.aws_region or "us-east-1",
         endpoint_url="http://localhost" if unix else f"{address.scheme}://{bracketed(address.host)}:{address.port}",
-        aws_access_key_id=config.access_key_id,
-        aws_secret_access_key=config.secret_access_key.reveal() if config.secret_access_key else None,
+        aws_access_key_id=identity[0] if identity else None,
+        aws_secret_access_key=identity[1].reveal() if identity else None,
         config=botocore.config.Config(
             signature_version="s3v4" if identity else UNSIGNED,
             s3={"addressing_style": "path", "disable_s3_express_session_auth": True},
@@ -158,6 +170,8 @@ def explain(error: Exception, address: str) -> Failure:
     if isinstance(error, exceptions.ParamValidationError):
         reasons = str(error).removeprefix("Parameter validation failed:").strip().replace("\n", " ")
         return Failure(reasons, USAGE)
+    if isinstance(error, exceptions.SSLError):
+        return untrusted(error.kwargs["endpoint_url"].rstrip("/"), error.kwargs["error"])
     if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
         return Failure(f"s3d is not reachable ({error}). Start it with `s3d run`.", UNREACHABLE)
     if isinstance(error, (exceptions.ConnectionClosedError, exceptions.ResponseStreamingError)):

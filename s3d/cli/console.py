@@ -64,7 +64,7 @@ def human_size(size_bytes: int) -> str:
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
         size /= 1024
-    return f"{size:.1f} PiB"
+    return f"{size:.0f} PiB" if size >= 10 else f"{size:.1f} PiB"
 
 
 def human_time(seconds: float) -> str:

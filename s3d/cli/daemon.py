@@ -73,9 +73,7 @@ def run_command() -> Any:
         value_type: Any = bool | None if option.kind == "bool" else str | None
         annotation = Annotated[value_type, run_option(option)]
         parameters.append(
-            inspect.Parameter(
-                option.key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
-            )
+            inspect.Parameter(option.key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
         )
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -288,5 +286,8 @@ def target_words(target: str, found: dict[str, Any]) -> str:
         return f"{target}: {found['error']}"
     if "key" not in found:
         return f"{target}: bucket exists" + (f" in {found['region']}" if found.get("region") else "")
-    size = plural(found["size_bytes"], "byte")
-    return f"{target}: {size}, {found['content_type']}, changed {found['last_modified']}, ETag {found['etag']}"
+    parts = [plural(found["size_bytes"], "byte")]
+    for key, label in (("content_type", ""), ("last_modified", "changed "), ("etag", "ETag ")):
+        if found[key] is not None:
+            parts.append(f"{label}{found[key]}")
+    return f"{target}: {', '.join(parts)}"

@@ -35,8 +35,8 @@ def list_objects(
     """List buckets, or the objects of a bucket, page by page."""
     import botocore.exceptions
 
-    s3 = client.s3_client(client.load(context))
     where = address.parse(target) if target else None
+    s3 = client.s3_client(client.load(context))
     try:
         if where is None:
             list_buckets(s3, as_json)

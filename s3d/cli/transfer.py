@@ -78,7 +78,9 @@ def get(
 def put(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="FILE|-", help="What to send; - is stdin.")],
-    target: Annotated[str, typer.Argument(metavar="BUCKET/KEY", help="The object; KEY/ keeps the file's name.")],
+    target: Annotated[
+        str, typer.Argument(metavar="BUCKET/KEY", help="The object; KEY/ or BUCKET alone keeps the file's name.")
+    ],
     content_type: Annotated[
         str, typer.Option(metavar="TYPE", help="Media type; guessed from the name if not given.", show_default=False)
     ] = "",

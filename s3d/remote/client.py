@@ -46,6 +46,8 @@ _log = logging.getLogger("s3d.remote")
 _EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _SWEEP_INTERVAL_S = 0.25
 _PROBE_INTERVAL_S = 1.0
+_MAX_HOPS = 2
+"""Regions that one request is sent on to: a remote that names another one each time is not to be followed for ever."""
 _MAX_ORIGINS = 1000
 """Servers we keep connections to; in virtual-host style each bucket is one."""
 
@@ -123,9 +125,7 @@ class Remote:
                 )
         return self._spawn(self._send(request, upload))
 
-    def _start(
-        self, connection: RemoteConnection, target: Target, request: Request, upload: Upload | None
-    ) -> Promise:
+    def _start(self, connection: RemoteConnection, target: Target, request: Request, upload: Upload | None) -> Promise:
         now_s = int(time.time())
         head_only = request.method == b"HEAD"
         if upload is None:
@@ -156,12 +156,15 @@ class Remote:
         elif (error := task.exception()) is not None:
             promise.reject(error)
         elif promise.done:
-            discard(task.result())
+            task.result().discard()
         else:
             promise.resolve(task.result())
 
-    async def _send(self, request: Request, upload: Upload | None, fresh: bool = False) -> Response:
-        """Send ``request`` with all patience that the limits allow. ``fresh``: on a new connection."""
+    async def _send(self, request: Request, upload: Upload | None, fresh: bool = False, hops: int = 0) -> Response:
+        """Send ``request`` with all patience that the limits allow. ``fresh``: on a new connection.
+
+        ``hops`` counts the regions that the request was sent on to.
+        """
         if request.body is not None and not upload_flows(upload):
             await verified(request, upload)
         deadline_s = time.monotonic() + self._limits.connect_timeout_s
@@ -189,7 +192,7 @@ class Remote:
                 fresh = True
                 await asyncio.sleep(delay_s)
                 continue
-            answer = self._answered(request, upload, response)
+            answer = self._answered(request, upload, response, hops)
             return await answer if isinstance(answer, Promise) else answer
 
     def _failed_for_good(self, error: RemoteError, deadline_s: float) -> None:
@@ -207,18 +210,20 @@ class Remote:
             self.health.failed(error)
         raise error
 
-    def _answered(self, request: Request, upload: Upload | None, response: Response) -> Response | Promise:
+    def _answered(
+        self, request: Request, upload: Upload | None, response: Response, hops: int = 0
+    ) -> Response | Promise:
         self.health.succeeded()
         status = response.status
         if status < 300 or status not in (301, 307, 400):
             if status == 204 and request.method == b"DELETE" and not request.key and not request.query:
                 self.endpoints.forget(request.bucket)
             return response
-        if not request.bucket:
+        if not request.bucket or hops >= _MAX_HOPS:
             return response
-        return self._spawn(self._redirected(request, upload, response))
+        return self._spawn(self._redirected(request, upload, response, hops))
 
-    async def _redirected(self, request: Request, upload: Upload | None, response: Response) -> Response:
+    async def _redirected(self, request: Request, upload: Upload | None, response: Response, hops: int) -> Response:
         """The remote may have said that the bucket lives in another region: follow it there, or relay the answer."""
         body = await read_body(response, MAX_ERROR_BYTES)
         error = parse_error(body)
@@ -236,7 +241,7 @@ class Remote:
                 "ServiceUnavailable",
                 f"The bucket is in the region {region}, which s3d has only learnt now. Please send the request again.",
             )
-        return await self._send(request, upload)
+        return await self._send(request, upload, hops=hops + 1)
 
     def _target(self, bucket: str) -> Target:
         try:
@@ -299,7 +304,7 @@ class Remote:
         except RemoteError as error:
             self.health.failed(error)
             return
-        discard(response)
+        response.discard()
         self.health.latency_s = time.monotonic() - began_s
         self.health.succeeded()
 
@@ -318,12 +323,6 @@ def resendable(request: Request, error: RemoteError) -> bool:
     if error.failure != RemoteFailure.DISCONNECTED or request.method == b"POST":
         return False
     return request.method in (b"GET", b"HEAD") or not (request.header(b"if-match") or request.header(b"if-none-match"))
-
-
-def discard(response: Response) -> None:
-    """Let go of an answer that nobody wants, and of the connection that brings it."""
-    if response.body is not None and not isinstance(response.body, bytes):
-        response.body.discard()
 
 
 async def read_body(response: Response, limit: int) -> bytes:

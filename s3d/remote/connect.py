@@ -7,7 +7,7 @@ import base64
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -52,18 +52,15 @@ async def connect(
         raise RemoteError(RemoteFailure.CONNECT, f"the remote {origin} cannot be connected: {error}") from error
 
 
-async def _connect(
-    origin: Origin, make: Callable[[], RemoteConnection], tls: ssl.SSLContext
-) -> RemoteConnection:
+async def _connect(origin: Origin, make: Callable[[], RemoteConnection], tls: ssl.SSLContext) -> RemoteConnection:
     loop = asyncio.get_running_loop()
     context = tls if origin.scheme == "https" else None
     proxy = proxy_for(origin)
     if proxy is None:
-        _, protocol = await loop.create_connection(
-            cast(Callable[[], asyncio.BaseProtocol], make), origin.host, origin.port, ssl=context,
-            server_hostname=origin.host if context else None,
-        )  # fmt: skip
-        return cast(RemoteConnection, protocol)
+        _, connection = await loop.create_connection(
+            cast(Any, make), origin.host, origin.port, ssl=context, server_hostname=origin.host if context else None
+        )
+        return cast(RemoteConnection, connection)
     # CONNECT for both schemes: the requests then are the same as without a proxy, signature and all.
     parts = urlsplit(proxy)
     reader, writer = await asyncio.open_connection(
@@ -84,16 +81,14 @@ async def _connect(
         protocol = make()
         transport: asyncio.BaseTransport = writer.transport
         if context is not None:
-            upgraded = await loop.start_tls(
-                writer.transport, cast(asyncio.BaseProtocol, protocol), context, server_hostname=origin.host
-            )
+            upgraded = await loop.start_tls(writer.transport, cast(Any, protocol), context, server_hostname=origin.host)
             if upgraded is None:
                 raise OSError("the connection ended during the TLS handshake")
             transport = upgraded
         else:
-            writer.transport.set_protocol(cast(asyncio.BaseProtocol, protocol))
+            writer.transport.set_protocol(cast(Any, protocol))
         if not protocol.attached:
-            protocol.connection_made(transport)
+            protocol.connection_made(cast(asyncio.Transport, transport))
     except BaseException:
         writer.transport.abort()
         raise

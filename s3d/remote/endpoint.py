@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -15,6 +16,10 @@ from s3d._core.sigv4 import Credentials, Signer
 
 _MAX_BUCKETS = 10_000
 """Buckets whose target or region is remembered; past it the one used longest ago is looked up again."""
+
+
+_REGION = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+"""What may stand in a credential scope and a host name; the remote's word for it is not taken for more."""
 
 
 class Origin(NamedTuple):
@@ -87,7 +92,9 @@ class Endpoints:
         return target
 
     def learn_region(self, bucket: str, region: str) -> bool:
-        """The remote says that ``bucket`` lives in ``region``; returns whether that is news."""
+        """The remote says that ``bucket`` lives in ``region``; returns whether that is news, and a region's name."""
+        if not _REGION.fullmatch(region):
+            return False
         if self._regions.get(bucket, self.region) == region:
             return False
         self._regions[bucket] = region

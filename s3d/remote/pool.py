@@ -7,7 +7,7 @@ import ssl
 import time
 from collections import deque
 
-from s3d._core.remote import RemoteConnection
+from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
 from s3d.remote.connect import connect
 from s3d.remote.endpoint import Origin
 from s3d.s3.errors import S3Error
@@ -64,7 +64,8 @@ class Pool:
     async def acquire(self, sure: bool, fresh: bool, timeout_s: float) -> RemoteConnection:
         """A connection, waiting for one or opening it, within ``timeout_s``. ``fresh``: none that was used before.
 
-        Raises `RemoteError` (CONNECT), or `S3Error` (SlowDown) when all stay in use. The caller must start on the connection before it awaits anything else.
+        Raises `RemoteError` (CONNECT), or `S3Error` (SlowDown) when all stay in use. The caller must start on the
+        connection before it awaits anything else.
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -103,6 +104,10 @@ class Pool:
             self._wake()
             raise
         self._opening -= 1
+        if not connection.usable:
+            # Accepted and closed before we came to it: `lost` has been and gone.
+            self._wake()
+            raise RemoteError(RemoteFailure.CONNECT, f"the remote {self.origin} closes connections at once")
         self._open.add(connection)
         return connection
 

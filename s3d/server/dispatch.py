@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import secrets
 from collections.abc import Callable
 
 from s3d._core.fault import Fault
@@ -13,7 +14,8 @@ from s3d._core.remote import RemoteError
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.route import Router
-from s3d._core.sigv4 import SignatureMismatch, SigningContext
+from s3d._core.sigv4 import SigningContext
+from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
 from s3d.gateway.gateway import Answer, Gateway
 from s3d.s3.errors import S3Error
@@ -48,10 +50,12 @@ class Dispatcher:
 
     def __call__(self, request: Request) -> Answer:
         """The answer to ``request``, or what will bring it. May raise whatever `refuse` can answer."""
-        self._hosts.check(request)
         if request.path.startswith(INTERNAL):
+            self._hosts.check(request)
             return self._internal(request)
+        # The router first: a target in absolute form brings its own host (RFC 9112 §3.2.2).
         operation = self._router.route(request)
+        self._hosts.check(request)
         if operation == self._preflight:
             # A browser never signs a preflight; the remote answers it by the bucket's rules.
             return self._gateway.handle(request, None)
@@ -73,7 +77,7 @@ class Dispatcher:
 def refuse(request: Request | None, error: BaseException) -> Response:
     """The error response for ``error``, whatever it is. Never raises; unexpected errors are logged with traceback."""
     refusal = _refusal(request, error)
-    request_id = request.request_id if request is not None else ""
+    request_id = request.request_id if request is not None else secrets.token_hex(8).upper()
     headers = [(b"Server", b"s3d"), (b"x-amz-request-id", request_id.encode())]
     if refusal.status == 503:
         headers.append((b"Retry-After", RETRY_AFTER_S))
@@ -104,5 +108,3 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         "%s failed unexpectedly", "a connection" if request is None else f"request {request.request_id}", exc_info=error
     )
     return S3Error("InternalError", resource=resource)
-
-

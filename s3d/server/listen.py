@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -66,6 +67,12 @@ async def listen_unix(service: Service, path: str) -> asyncio.AbstractServer:
         return await loop.create_unix_server(_factory(service, False), path, backlog=_BACKLOG)
     except OSError as error:
         raise ListenError(f"cannot listen on unix://{path}: {_reason(error)}") from error
+
+
+def remove_socket(path: str) -> None:
+    """Remove the file of a unix socket that is listened on no more."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _factory(service: Service, secure: bool) -> Callable[[], Any]:

@@ -16,10 +16,10 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3d._core.canonical import canonical_path, canonical_query
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, SignatureMismatch, Signer, SigningContext, Verifier, refuse_signature_v2
+from s3d._core.sigv4 import Credentials, Signer, SigningContext
+from s3d._core.verify import SignatureMismatch, Verifier, refuse_signature_v2
 
 ACCESS_KEY = b"AKIAIOSFODNN7EXAMPLE"
 SECRET = b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -52,9 +52,7 @@ def signed(
 def replaced(request: Request, name: bytes, old: bytes, new: bytes) -> Request:
     """The request with ``old`` replaced in its header ``name``; without the header if ``old`` is empty."""
     headers = [
-        (key, value.replace(old, new) if key == name else value)
-        for key, value in request.headers
-        if old or key != name
+        (key, value.replace(old, new) if key == name else value) for key, value in request.headers if old or key != name
     ]
     return Request(request.method, request.target, headers)
 
@@ -405,7 +403,11 @@ def test_a_bad_expiry_is_refused(expires: object, words: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        b"X-Amz-Algorithm", b"X-Amz-Credential", b"X-Amz-Signature", b"X-Amz-Date", b"X-Amz-SignedHeaders",
+        b"X-Amz-Algorithm",
+        b"X-Amz-Credential",
+        b"X-Amz-Signature",
+        b"X-Amz-Date",
+        b"X-Amz-SignedHeaders",
         b"X-Amz-Expires",
     ],
 )
@@ -472,48 +474,7 @@ def test_a_malformed_escape_in_the_target_is_an_invalid_uri() -> None:
         verify(Request(b"GET", b"/b?a=%zz", [HOST]))
 
 
-# --- canonical forms and botocore as a second opinion ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("raw", "canonical"),
-    [
-        (b"", b"/"),
-        (b"/", b"/"),
-        (b"/b//k/../x/./", b"/b//k/../x/./"),
-        (b"/b/a%2Fb%2fc", b"/b/a/b/c"),
-        (b"/b/%7e%41-_.", b"/b/~A-_."),
-        (b"/b/a+b c\xff*", b"/b/a%2Bb%20c%FF%2A"),
-        (b"/b/%00%25%2525", b"/b/%00%25%2525"),
-    ],
-)
-def test_a_path_is_decoded_once_and_encoded_once(raw: bytes, canonical: bytes) -> None:
-    assert canonical_path(raw) == canonical
-
-
-@pytest.mark.parametrize(
-    ("raw", "canonical"),
-    [
-        (b"", b""),
-        (b"acl", b"acl="),
-        (b"acl=", b"acl="),
-        (b"b=2&a=1&a=0&A=", b"A=&a=0&a=1&b=2"),
-        (b"a-b=1&a=2", b"a=2&a-b=1"),
-        (b"prefix=a+b%20c/%2f", b"prefix=a%20b%20c%2F%2F"),
-        (b"&&x=1&&", b"x=1"),
-        (b"a=b=c", b"a=b%3Dc"),
-        (b"=v", b"=v"),
-    ],
-)
-def test_a_query_is_sorted_by_encoded_name_then_value(raw: bytes, canonical: bytes) -> None:
-    assert canonical_query(raw) == canonical
-
-
-@given(st.lists(st.tuples(st.binary(max_size=6), st.binary(max_size=6)), max_size=60))
-def test_any_number_of_parameters_is_sorted_alike(pairs: list[tuple[bytes, bytes]]) -> None:
-    encoded = [(quote(name, safe="-._~"), quote(value, safe="-._~")) for name, value in pairs]
-    raw = "&".join(f"{name}={value}" for name, value in encoded).encode()
-    assert canonical_query(raw) == "&".join(f"{name}={value}" for name, value in sorted(encoded)).encode()
+# --- botocore as a second opinion ------------------------------------------------------------------------------------
 
 
 def botocore_signature_over(method: bytes, url: str, headers: Pairs) -> Request:
@@ -539,9 +500,10 @@ values = st.lists(words, max_size=4).map(" ".join)
 metadata = st.dictionaries(st.sampled_from(["a", "b", "cc", "z-1"]), values, max_size=4).map(
     lambda found: [(b"x-amz-meta-" + name.encode(), value.encode()) for name, value in found.items()]
 )
+encoded = st.text(max_size=8).map(lambda text: quote(text, safe="-._~"))
 queries = st.dictionaries(
-    st.sampled_from(["acl", "prefix", "list-type", "a b", "uploadId", "é"]), st.text(max_size=8), max_size=4
-).map(lambda found: "&".join(f"{quote(name, safe='-._~')}={quote(value, safe='-._~')}" for name, value in found.items()))
+    st.sampled_from(["acl", "prefix", "list-type", "a%20b", "uploadId", "%C3%A9"]), encoded, max_size=4
+).map(lambda found: "&".join(f"{name}={value}" for name, value in found.items()))
 methods = st.sampled_from([b"GET", b"PUT", b"DELETE", b"HEAD", b"POST"])
 
 
@@ -589,7 +551,7 @@ def test_a_session_token_is_sent_and_signed() -> None:
 
 
 def test_headers_that_proxies_change_are_not_signed() -> None:
-    headers = [HOST, (b"user-agent", b"x"), (b"expect", b"100-continue"), (b"range", b"bytes=0-1"), (b"te", b"trailers")]
+    headers = [HOST, *((name, b"x") for name in (b"user-agent", b"expect", b"range", b"te", b"via"))]
     own = dict(Signer(CREDENTIALS, b"eu-west-1").sign(b"GET", b"/", b"", headers, EMPTY, NOW_S))
     assert b"SignedHeaders=host;x-amz-content-sha256;x-amz-date," in own[b"authorization"]
 
@@ -610,7 +572,8 @@ def test_the_key_changes_with_the_day() -> None:
 def test_more_regions_than_keys_are_kept_still_verify() -> None:
     verifier = Verifier([CREDENTIALS])
     for number in (*range(100), 0):
-        own = Signer(Credentials(ACCESS_KEY, SECRET), b"region-%d" % number).sign(b"GET", b"/", b"", [HOST], EMPTY, NOW_S)
+        signer = Signer(Credentials(ACCESS_KEY, SECRET), b"region-%d" % number)
+        own = signer.sign(b"GET", b"/", b"", [HOST], EMPTY, NOW_S)
         assert verifier.verify(Request(b"GET", b"/", [HOST, *own]), NOW_S) is not None
 
 

@@ -34,7 +34,7 @@ class Target:
         try:
             return self.run(data)
         except self.expected as error:
-            return type(error).__name__, getattr(error, "code", None), getattr(error, "detail", None)
+            return type(error).__name__, getattr(error, "code", None)
 
 
 _targets: dict[str, Target] = {}

@@ -13,7 +13,8 @@ import pytest
 from s3d._core.awschunked import ChunkedDecoder
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, SignatureMismatch, SigningContext, Verifier
+from s3d._core.sigv4 import Credentials, SigningContext
+from s3d._core.verify import SignatureMismatch, Verifier
 
 ACCESS_KEY = b"AKIAIOSFODNN7EXAMPLE"
 SECRET = b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -35,8 +36,10 @@ CHUNKED_SIGNED = (
     b"x-amz-storage-class"
 )
 CHUNKED_BODY = (
-    b"10000;chunk-signature=ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n" + BODY[:65536]
-    + b"\r\n400;chunk-signature=0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497\r\n" + BODY[65536:]
+    b"10000;chunk-signature=ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n"
+    + BODY[:65536]
+    + b"\r\n400;chunk-signature=0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497\r\n"
+    + BODY[65536:]
     + b"\r\n0;chunk-signature=b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n\r\n"
 )
 
@@ -55,8 +58,10 @@ TRAILER_SIGNED = (
     b"x-amz-trailer"
 )
 TRAILER_BODY = (
-    b"10000;chunk-signature=b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2\r\n" + BODY[:65536]
-    + b"\r\n400;chunk-signature=1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7\r\n" + BODY[65536:]
+    b"10000;chunk-signature=b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2\r\n"
+    + BODY[:65536]
+    + b"\r\n400;chunk-signature=1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7\r\n"
+    + BODY[65536:]
     + b"\r\n0;chunk-signature=2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992\r\n"
     b"x-amz-checksum-crc32c:sOO8/Q==\n\r\n"
     b"x-amz-trailer-signature:d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435\r\n\r\n"
@@ -105,9 +110,7 @@ def test_the_canonical_request_of_the_chunked_upload_is_the_published_one() -> N
 
 
 def test_the_published_chunk_signatures_are_accepted() -> None:
-    decoder = ChunkedDecoder(
-        66560, signed_chunks=True, context=seed_of(CHUNKED_HEADERS, CHUNKED_SIGNED, CHUNKED_SEED)
-    )
+    decoder = ChunkedDecoder(66560, signed_chunks=True, context=seed_of(CHUNKED_HEADERS, CHUNKED_SIGNED, CHUNKED_SEED))
     assert len(CHUNKED_BODY) == 66824
     assert decoder.decode(CHUNKED_BODY) == BODY
     decoder.close()
@@ -115,9 +118,7 @@ def test_the_published_chunk_signatures_are_accepted() -> None:
 
 @pytest.mark.parametrize("chunk", [b"ad80c730", b"0055627c", b"b6c6ea8a"])
 def test_each_published_chunk_signature_is_checked(chunk: bytes) -> None:
-    decoder = ChunkedDecoder(
-        66560, signed_chunks=True, context=seed_of(CHUNKED_HEADERS, CHUNKED_SIGNED, CHUNKED_SEED)
-    )
+    decoder = ChunkedDecoder(66560, signed_chunks=True, context=seed_of(CHUNKED_HEADERS, CHUNKED_SIGNED, CHUNKED_SEED))
     with pytest.raises(Fault) as caught:
         decoder.decode(CHUNKED_BODY.replace(chunk, chunk[::-1]))
     assert caught.value.code == FaultCode.SIGNATURE_DOES_NOT_MATCH

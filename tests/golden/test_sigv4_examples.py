@@ -12,7 +12,8 @@ import pytest
 
 from s3d._core.fault import FaultCode
 from s3d._core.request import Request
-from s3d._core.sigv4 import Credentials, SignatureMismatch, Signer, Verifier
+from s3d._core.sigv4 import Credentials, Signer
+from s3d._core.verify import SignatureMismatch, Verifier
 
 ACCESS_KEY = b"AKIAIOSFODNN7EXAMPLE"
 SECRET = b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -30,8 +31,10 @@ HEADER_EXAMPLES = {
         b"/test.txt",
         [HOST, (b"range", b"bytes=0-9"), (b"x-amz-content-sha256", EMPTY), (b"x-amz-date", TIME)],
         b"host;range;x-amz-content-sha256;x-amz-date",
-        b"GET\n/test.txt\n\nhost:examplebucket.s3.amazonaws.com\nrange:bytes=0-9\nx-amz-content-sha256:" + EMPTY
-        + b"\nx-amz-date:20130524T000000Z\n\nhost;range;x-amz-content-sha256;x-amz-date\n" + EMPTY,
+        b"GET\n/test.txt\n\nhost:examplebucket.s3.amazonaws.com\nrange:bytes=0-9\nx-amz-content-sha256:"
+        + EMPTY
+        + b"\nx-amz-date:20130524T000000Z\n\nhost;range;x-amz-content-sha256;x-amz-date\n"
+        + EMPTY,
         b"7344ae5b7ee6c3e7e6b0fe0640412a37625d1fbfff95c48bbb2dc43964946972",
         b"f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
     ),
@@ -47,7 +50,9 @@ HEADER_EXAMPLES = {
         ],
         b"date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
         b"PUT\n/test%24file.text\n\ndate:Fri, 24 May 2013 00:00:00 GMT\nhost:examplebucket.s3.amazonaws.com\n"
-        b"x-amz-content-sha256:" + WELCOME + b"\nx-amz-date:20130524T000000Z\nx-amz-storage-class:REDUCED_REDUNDANCY\n\n"
+        b"x-amz-content-sha256:"
+        + WELCOME
+        + b"\nx-amz-date:20130524T000000Z\nx-amz-storage-class:REDUCED_REDUNDANCY\n\n"
         b"date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class\n" + WELCOME,
         b"9e0e90d9c76de8fa5b200d8c849cd5b8dc7a3be3951ddb7f6a76b4158342019d",
         b"98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
@@ -57,8 +62,10 @@ HEADER_EXAMPLES = {
         b"/?lifecycle",
         [HOST, (b"x-amz-date", TIME), (b"x-amz-content-sha256", EMPTY)],
         b"host;x-amz-content-sha256;x-amz-date",
-        b"GET\n/\nlifecycle=\nhost:examplebucket.s3.amazonaws.com\nx-amz-content-sha256:" + EMPTY
-        + b"\nx-amz-date:20130524T000000Z\n\nhost;x-amz-content-sha256;x-amz-date\n" + EMPTY,
+        b"GET\n/\nlifecycle=\nhost:examplebucket.s3.amazonaws.com\nx-amz-content-sha256:"
+        + EMPTY
+        + b"\nx-amz-date:20130524T000000Z\n\nhost;x-amz-content-sha256;x-amz-date\n"
+        + EMPTY,
         b"9766c798316ff2757b517bc739a67f6213b4ab36dd5da2f94eaebf79c77395ca",
         b"fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
     ),
@@ -67,8 +74,10 @@ HEADER_EXAMPLES = {
         b"/?max-keys=2&prefix=J",
         [HOST, (b"x-amz-date", TIME), (b"x-amz-content-sha256", EMPTY)],
         b"host;x-amz-content-sha256;x-amz-date",
-        b"GET\n/\nmax-keys=2&prefix=J\nhost:examplebucket.s3.amazonaws.com\nx-amz-content-sha256:" + EMPTY
-        + b"\nx-amz-date:20130524T000000Z\n\nhost;x-amz-content-sha256;x-amz-date\n" + EMPTY,
+        b"GET\n/\nmax-keys=2&prefix=J\nhost:examplebucket.s3.amazonaws.com\nx-amz-content-sha256:"
+        + EMPTY
+        + b"\nx-amz-date:20130524T000000Z\n\nhost;x-amz-content-sha256;x-amz-date\n"
+        + EMPTY,
         b"df57d21db20da04d7fa30298dd4488ba3a2b47ca3a489c74750e0f1e7df1b9b7",
         b"34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
     ),
@@ -92,7 +101,10 @@ def credentials() -> Credentials:
 def with_signature(example: str, signature: bytes) -> Request:
     method, target, headers, signed, *_ = HEADER_EXAMPLES[example]
     authorization = b"AWS4-HMAC-SHA256 Credential=%b/%b,SignedHeaders=%b,Signature=%b" % (
-        ACCESS_KEY, SCOPE, signed, signature,
+        ACCESS_KEY,
+        SCOPE,
+        signed,
+        signature,
     )
     return Request(method, target, [*headers, (b"authorization", authorization)])
 
@@ -103,7 +115,10 @@ def test_the_published_signature_is_accepted(example: str) -> None:
     context = Verifier([credentials()]).verify(with_signature(example, signature), NOW_S)
     assert context is not None
     assert (context.credentials.owner, context.signature, context.timestamp, context.scope) == (
-        "root", signature, TIME, SCOPE,
+        "root",
+        signature,
+        TIME,
+        SCOPE,
     )
 
 
@@ -127,7 +142,8 @@ def test_signing_the_example_gives_the_published_authorization(example: str) -> 
         (b"x-amz-content-sha256", EMPTY),
         (
             b"authorization",
-            b"AWS4-HMAC-SHA256 Credential=%b/%b, SignedHeaders=%b, Signature=%b" % (ACCESS_KEY, SCOPE, signed, signature),
+            b"AWS4-HMAC-SHA256 Credential=%b/%b, SignedHeaders=%b, Signature=%b"
+            % (ACCESS_KEY, SCOPE, signed, signature),
         ),
     ]
 
@@ -136,7 +152,9 @@ def test_the_published_presigned_url_is_accepted() -> None:
     context = Verifier([credentials()]).verify(Request(b"GET", PRESIGNED + PRESIGNED_SIGNATURE, [HOST]), NOW_S)
     assert context is not None
     assert (context.presigned, context.payload_hash, context.signature) == (
-        True, b"UNSIGNED-PAYLOAD", PRESIGNED_SIGNATURE,
+        True,
+        b"UNSIGNED-PAYLOAD",
+        PRESIGNED_SIGNATURE,
     )
 
 

@@ -59,6 +59,7 @@ class S3dDaemon:
 
     `remote` is the address of its remote S3 and `credentials` what it signs with there. `identity` is what clients
     must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word.
+    `also_listen`: more addresses, such as `unix:///PATH`. `expect_log`: see the method of that name.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class S3dDaemon:
         identity: Credentials | None = LOCAL_CREDENTIALS,
         env: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
+        expect_log: tuple[str, ...] = (),
+        also_listen: tuple[str, ...] = (),
     ) -> None:
         [self.port] = free_ports(1)
         self.endpoint = f"http://{HOST}:{self.port}"
         self.identity = identity
         settings = clean_environment()
-        settings |= {"S3D_ENDPOINT": self.endpoint, "S3D_LOCAL_DIR": str(directory / "local")}
+        settings |= {"S3D_ENDPOINT": ",".join([self.endpoint, *also_listen]), "S3D_LOCAL_DIR": str(directory / "local")}
         if remote is not None:
             settings["S3_ENDPOINT"] = remote
         if credentials is not None:
@@ -89,7 +92,7 @@ class S3dDaemon:
             settings["S3D_SECRET_ACCESS_KEY"] = identity.secret_access_key
         settings |= env or {}
         self.process = ServerProcess("s3d", [*s3d_command(), "run", *options], directory, env=settings)
-        self._expected: list[re.Pattern[str]] = []
+        self._expected = [re.compile(pattern) for pattern in expect_log]
         self._checked_bytes = 0
 
     @property

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the top down: a room may import any room of a lower line, and none of its own line or above.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"cli", "__main__"}),
+    frozenset({"__main__"}),
+    frozenset({"cli"}),
     frozenset({"daemon"}),
     frozenset({"server", "sync", "fuse"}),
     frozenset({"gateway"}),
@@ -38,7 +39,11 @@ ONLY: dict[str, frozenset[str]] = {
     # The package itself: whoever imports any room imports this first.
     "": frozenset(),
 }
-MAY_IMPORT_CONFIG = frozenset({"cli", "__main__", "daemon"})
+# Everybody else is handed its settings.
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "config": frozenset({"cli", "daemon"}),
+    "values": frozenset({"cli", "daemon", "config"}),
+}
 
 _CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+(?P<module>[.\w]+)\s+c?import\b(?P<names>.*)|c?import\s+(?P<modules>.+))")
 
@@ -117,8 +122,8 @@ def _allowed(room: str, other: str) -> bool:
         return True
     if room in ONLY:
         return other in ONLY[room]
-    if other == "config":
-        return room in MAY_IMPORT_CONFIG
+    if other in MAY_IMPORT:
+        return room in MAY_IMPORT[other]
     if other == "telemetry":
         return True
     if other not in RANK:
