@@ -569,7 +569,11 @@ cdef class _Outgoing(Stage):
         self.connection = None
         connection.outgoing = None
         if self.left > 0:
-            connection._fail(RuntimeError("a request's body is shorter than its head announced"))
+            # Once the connection is lost, writes are not counted any more.
+            connection._fail(
+                connection._disconnected() if connection.lost
+                else RuntimeError("a request's body is shorter than its head announced")
+            )
         return 0
 
     cdef int fail(self, object error) except -1:

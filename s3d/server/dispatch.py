@@ -86,7 +86,8 @@ def refuse(request: Request | None, error: BaseException) -> Response:
     if refusal.status == 304:
         return Response(304, headers)
     headers.append((b"Content-Type", b"application/xml"))
-    return Response(refusal.status, headers, refusal.to_xml(request_id))
+    # Whoever sent it here may send more of the kind: a proxy that takes us for somebody else.
+    return Response(refusal.status, headers, refusal.to_xml(request_id), close=refusal.status == 421)
 
 
 def _refusal(request: Request | None, error: BaseException) -> S3Error:

@@ -8,12 +8,15 @@ rebinding). The Host header still carries that name, so requests for names that 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.request import Request
 
 _MAX_REMEMBERED = 1024
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:@/?#]+))(?::[0-9]{0,5})?")
+"""Host of RFC 9110 §7.2: a name or an address, and perhaps a port."""
 
 
 class Hosts:
@@ -29,8 +32,9 @@ class Hosts:
         local = request.local
         if local is None or not request.host or (request.host, local[0]) in self._known:
             return
-        host = self._name(request.host.decode("latin-1"))
-        if not self._is_ours(host, local[0]):
+        form = _HOST.fullmatch(request.host.decode("latin-1"))
+        host = (form["address"] or form["name"]).lower().rstrip(".") if form else request.host.decode("latin-1")
+        if form is None or not self._is_ours(host, local[0]):
             raise Fault(
                 FaultCode.MISDIRECTED_REQUEST,
                 f"s3d does not serve the host {host!r}. If clients may call it by that name, "
@@ -39,13 +43,6 @@ class Hosts:
         if len(self._known) >= _MAX_REMEMBERED:
             self._known.clear()
         self._known.add((request.host, local[0]))
-
-    @staticmethod
-    def _name(host: str) -> str:
-        """The host without its port, in lower case, an IPv6 address without brackets."""
-        if host.startswith("["):
-            return host[1:].partition("]")[0].lower()
-        return host.partition(":")[0].lower().rstrip(".")
 
     def _is_ours(self, host: str, local: str) -> bool:
         if host in self._names or any(host == domain or host.endswith("." + domain) for domain in self._domains):
