@@ -105,7 +105,7 @@ def secure(address, certificate):
         aws_access_key_id=LOCAL_CREDENTIALS.access_key_id,
         aws_secret_access_key=LOCAL_CREDENTIALS.secret_access_key,
         verify=str(certificate[0]),
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        config=Config(s3={"addressing_style": "path"}, read_timeout=15, retries={"total_max_attempts": 1}),
     )
     client.sent = []
     client.meta.events.register(
