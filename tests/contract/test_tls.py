@@ -97,7 +97,7 @@ def address(_secure_daemons, remote):
 
 @pytest.fixture
 def secure(address, certificate):
-    """A boto3 client over https with today's defaults; the headers of its requests, names in lower case, are in `sent`."""
+    """A boto3 client over https with today's defaults; `sent` has the headers of its requests, names in lower case."""
     client = boto3.session.Session().client(
         "s3",
         endpoint_url=address,
