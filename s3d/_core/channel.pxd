@@ -51,6 +51,7 @@ cdef class Channel:
     cdef int close(self) except -1           # after what is queued has been sent
     cdef int shut(self) except -1            # our sending side, likewise
     cdef int abort(self) except -1           # at once
+    cdef int reset(self) except -1           # at once, and the peer cannot take it for an orderly end
 
     cdef int _transmit(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef bint _direct(self) except -1

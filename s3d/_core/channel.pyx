@@ -4,9 +4,10 @@ Reading. uvloop's buffered protocol asks for a buffer, reads into it and reports
 runs in between, so every connection of the process shares one buffer. A head is read in pieces of `HEAD_READ_SIZE`, a
 body in pieces of `BODY_READ_SIZE`: what a connection must keep while its consumer is not ready is at most one piece.
 
-Sending. When the transport holds nothing, bytes go straight to send(2) from where they lie; only what the kernel does
-not take is copied and handed to the transport. Its limits are set to zero, so it says `pause_writing` as soon as it
-holds a byte and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy meanwhile.
+Sending. When the transport holds nothing, bytes go straight to sendmsg(2) from where they lie; only what the kernel
+does not take is copied and handed to the transport. Its limits are the least possible, so it says `pause_writing` as
+soon as it holds bytes and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy
+meanwhile.
 
 Small pieces are corked: they wait for the end of the loop's turn and then go out in one burst for all connections.
 Heads and bodies, and pipelined answers, share a segment that way. Above all it wakes the peers once: a send to a
@@ -15,7 +16,9 @@ again before each send (measured: a third of the CPU of a small forwarded GET).
 """
 
 import logging
+import struct
 from asyncio import get_running_loop
+from socket import SO_LINGER, SOL_SOCKET
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -52,6 +55,8 @@ cdef extern from "<linux/sockios.h>" nogil:
 HEAD_READ_SIZE = 65536
 BODY_READ_SIZE = 262144
 
+cdef bytes _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
 # A piece up to this size is corked; a copy of 16 KiB costs less than a system call.
 cdef Py_ssize_t _CORK_SIZE = 16384
 cdef Py_ssize_t _CORK_LIMIT = 65536
@@ -85,7 +90,9 @@ cdef class Channel:
     def connection_made(self, transport):
         self.transport = transport
         self.progress_s = monotonic()
-        transport.set_write_buffer_limits(0)
+        # Say stop at the first byte that waits, go when none does. (uvloop's TLS transport takes a high mark of 0 for
+        # "stop when empty as well", and then never says go.)
+        transport.set_write_buffer_limits(1, 0)
         endpoint = transport.get_extra_info("socket")
         if endpoint is not None:
             self.watched_fd = endpoint.fileno()
@@ -277,6 +284,13 @@ cdef class Channel:
             if not self.lost:
                 self.transport.write_eof()
         return 0
+
+    cdef int reset(self) except -1:
+        """Close at once with a reset, for a peer that would take an orderly end for the end of the data."""
+        endpoint = None if self.lost else self.transport.get_extra_info("socket")
+        if endpoint is not None:
+            endpoint.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+        return self.abort()
 
     cdef int abort(self) except -1:
         """Close at once, dropping what is queued; `closed` is called later, from the loop."""

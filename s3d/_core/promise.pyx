@@ -15,11 +15,20 @@ cdef class Observer:
         return 0
 
 
+cdef int _drop(object value) except -1:
+    """Nobody is left for ``value``: let it go of what it holds, such as the connection that brings its body."""
+    discard = getattr(value, "discard", None)
+    if discard is not None:
+        discard()
+    return 0
+
+
 cdef class _FutureObserver(Observer):
     cdef object future
 
     cdef int settled(self, Promise promise) except -1:
         if self.future.done():
+            _drop(promise.value)
             return 0
         if promise.error is not None:
             self.future.set_exception(promise.error)
@@ -35,6 +44,8 @@ cdef class _Adopter(Observer):
     cdef int settled(self, Promise promise) except -1:
         if promise.error is not None:
             return self.outer.reject(promise.error)
+        if self.outer.done:
+            return _drop(promise.value)
         return self.outer.resolve(promise.value)
 
 
@@ -107,15 +118,22 @@ cdef class Promise:
     def then(self, transform, recover=None):
         """Settle later with ``transform(value)`` or ``recover(error)``; returns the promise to wait for.
 
-        Either may raise, or return another promise whose outcome becomes this one's. Once per promise.
+        Either may raise, or return another promise whose outcome becomes this one's.
         """
         cdef Promise outer
-        if self.transform is not None or self.recover is not None:
-            raise RuntimeError("a promise is mapped once")
-        if not self.done:
+        cdef _Adopter adopter
+        if not self.done and self.transform is None and self.recover is None:
             self.transform = transform
             self.recover = recover
             return self
+        if not self.done:
+            outer = Promise(self.cancel)
+            outer.transform = transform
+            outer.recover = recover
+            adopter = _Adopter.__new__(_Adopter)
+            adopter.outer = outer
+            self.observe(adopter)
+            return outer
         outer = Promise()
         if self.error is None:
             outer._apply(transform, self.value)
@@ -161,5 +179,8 @@ cdef class Promise:
         try:
             return (yield from future.__await__())
         except asyncio.CancelledError:
+            # Too late to cancel a promise that was settled while we waited for our turn: its value has no owner now.
+            if self.done:
+                _drop(self.value)
             self.cancel()
             raise

@@ -19,6 +19,7 @@ cdef class Service:
     cdef readonly Meter meter
     cdef set connections             # of ServerConnection, open ones
     cdef readonly bint closing
+    cdef Py_ssize_t lingering        # of the connections, those that only wait for their client to notice
     cdef Py_ssize_t max_connections
     cdef Py_ssize_t max_head_size
     cdef double head_timeout_s

@@ -158,7 +158,8 @@ cdef class _Responder(Observer):
     cdef int settled(self, Promise promise) except -1:
         cdef ServerConnection connection = self.connection
         if connection.active is not self.request:
-            _discard(promise.value)
+            if promise.value is not None:
+                promise.value.discard()
             return 0
         connection.pending_result = None
         if promise.error is not None:
@@ -166,13 +167,6 @@ cdef class _Responder(Observer):
         else:
             connection._take(promise.value)
         return connection.advance()
-
-
-cdef int _discard(object value) except -1:
-    """Nobody is left for this answer: let go of its body, which may hold a connection of the remote."""
-    if isinstance(value, Response) and isinstance((<Response>value).body, Stage):
-        (<Stage>(<Response>value).body).cancel(ConnectionAbortedError("the client has gone"))
-    return 0
 
 
 cdef class ServerConnection(Channel):
@@ -195,7 +189,7 @@ cdef class ServerConnection(Channel):
         self.idle_since_s = monotonic()
         service.connections.add(self)
         service.meter.connections_accepted += 1
-        if len(service.connections) > service.max_connections or service.closing:
+        if len(service.connections) - service.lingering > service.max_connections or service.closing:
             service.meter.connections_refused += 1
             self._refuse(Fault(FaultCode.SLOW_DOWN, "Too many connections are open. Please reduce your request rate."))
         return 0
@@ -264,6 +258,8 @@ cdef class ServerConnection(Channel):
                 request.body.drop()
         self.reader.requests.clear()
         self.service.connections.discard(self)
+        if self.lingering_since_s > 0:
+            self.service.lingering -= 1
         return self.service._check_drained()
 
     # Requests.
@@ -339,7 +335,7 @@ cdef class ServerConnection(Channel):
     def _task_done(self, Request request, task):
         if self.active is not request:
             if not task.cancelled() and task.exception() is None:
-                _discard(task.result())
+                task.result().discard()
             return
         self.pending_result = None
         if task.cancelled():
@@ -373,7 +369,7 @@ cdef class ServerConnection(Channel):
         cdef object body = response.body
         cdef _Answer answer
         if self.lost:
-            _discard(response)
+            response.discard()
             return 0
         self.active_status = response.status
         self._leave_body(request)
@@ -392,7 +388,7 @@ cdef class ServerConnection(Channel):
             response.put_head(_head, http_1_0, self.close_after, self.service.today())
         except Exception as error:
             _log.exception("a response has a head that cannot be sent")
-            _discard(response)
+            response.discard()
             _head.size = 0
             self.close_after = True
             Response(500, [], None, 0).put_head(_head, http_1_0, True, self.service.today())
@@ -412,7 +408,7 @@ cdef class ServerConnection(Channel):
                 answer.send_head()
             return 0
         if isinstance(body, Stage):
-            _discard(response)
+            response.discard()
             body = None
         if body:
             self.send(_head.data, _head.size)
@@ -458,11 +454,13 @@ cdef class ServerConnection(Channel):
 
     cdef int _linger(self) except -1:
         """Say that we are done and wait for the client to notice, reading on and dropping it."""
-        self.lingering_since_s = monotonic()
+        cdef Service service = self.service
         self.holds = 0
         if not self.lost:
-            if self.fd < 0:
+            if self.fd < 0 or service.lingering >= service.max_connections:
                 return self.close()
+            self.lingering_since_s = monotonic()
+            service.lingering += 1
             self.transport.resume_reading()
             self.shut()
         return 0
@@ -592,4 +590,7 @@ cdef class _Answer(Stage):
         if connection is None:
             return 0
         _log.warning("an answer broke off: %s", error)
+        if self.left < 0 and not self.chunked:
+            # Closing is how such an answer ends; only a reset says that it did not.
+            connection.reset()
         return connection.answered(False)

@@ -7,6 +7,7 @@ answer streamed back. Only addresses in answers are rewritten to the one that th
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from s3d._core.promise import Promise
 from s3d._core.request import Request
@@ -46,12 +47,12 @@ class Gateway:
             upload = plan_upload(request, self._max_object_size_bytes, context)
         promise = self._remote.forward(request, upload)
         if request.operation in self._relocated:
-            return self._relocate(request, promise)
+            return promise.then(partial(self._relocate, request))
         return promise
 
-    async def _relocate(self, request: Request, promise: Promise) -> Response:
+    @staticmethod
+    def _relocate(request: Request, response: Response) -> Response:
         """Make the remote's address in an answer the address that the client asked."""
-        response: Response = await promise
         relocate_header(request, response)
         if response.status == 200 and request.method == b"POST":
             relocate_body(request, response)

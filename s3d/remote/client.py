@@ -28,6 +28,7 @@ import botocore.session
 import msgspec
 
 from s3d._core.collect import Collector, chain
+from s3d._core.fault import Fault
 from s3d._core.forward import Target, forward_head
 from s3d._core.promise import Promise
 from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
@@ -156,7 +157,7 @@ class Remote:
         elif (error := task.exception()) is not None:
             promise.reject(error)
         elif promise.done:
-            discard(task.result())
+            task.result().discard()
         else:
             promise.resolve(task.result())
 
@@ -304,7 +305,7 @@ class Remote:
         except RemoteError as error:
             self.health.failed(error)
             return
-        discard(response)
+        response.discard()
         self.health.latency_s = time.monotonic() - began_s
         self.health.succeeded()
 
@@ -325,18 +326,17 @@ def resendable(request: Request, error: RemoteError) -> bool:
     return request.method in (b"GET", b"HEAD") or not (request.header(b"if-match") or request.header(b"if-none-match"))
 
 
-def discard(response: Response) -> None:
-    """Let go of an answer that nobody wants, and of the connection that brings it."""
-    if response.body is not None and not isinstance(response.body, bytes):
-        response.body.discard()
-
-
 async def read_body(response: Response, limit: int) -> bytes:
-    """The whole body of ``response``; `S3Error` (InternalError) if it is larger than ``limit`` bytes."""
+    """The whole body of ``response``; `S3Error` (ServiceUnavailable) if it is larger than ``limit`` bytes."""
     body = response.body
     if body is None or isinstance(body, bytes):
         return body or b""
-    return await _collected(limit, body)
+    try:
+        return await _collected(limit, body)
+    except Fault as fault:
+        raise S3Error(
+            "ServiceUnavailable", f"The remote's answer is larger than {limit} bytes.", cause=fault
+        ) from fault
 
 
 async def verified(request: Request, upload: Upload | None) -> None:

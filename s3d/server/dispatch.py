@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import secrets
 from collections.abc import Callable
 
-from s3d._core.fault import Fault
+from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
 from s3d._core.remote import RemoteError
 from s3d._core.request import Request
@@ -65,6 +66,8 @@ class Dispatcher:
         return self._gateway.handle(request, context)
 
     async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
+        if sum(name == b"origin" for name, _ in request.headers) > 1:
+            raise Fault(FaultCode.BAD_REQUEST, "A request must not have more than one Origin header.")
         await self._gateway.cors.check(request, origin)
         answer = self._gateway.handle(request, context)
         if isinstance(answer, Promise) or inspect.isawaitable(answer):
@@ -76,7 +79,7 @@ class Dispatcher:
 def refuse(request: Request | None, error: BaseException) -> Response:
     """The error response for ``error``, whatever it is. Never raises; unexpected errors are logged with traceback."""
     refusal = _refusal(request, error)
-    request_id = request.request_id if request is not None else ""
+    request_id = request.request_id if request is not None else secrets.token_hex(8).upper()
     headers = [(b"Server", b"s3d"), (b"x-amz-request-id", request_id.encode())]
     if refusal.status == 503:
         headers.append((b"Retry-After", RETRY_AFTER_S))
