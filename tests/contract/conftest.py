@@ -34,15 +34,12 @@ if DIRECT:
         """A test that fails as it should keeps its connection in the traceback."""
 
 
-def _lack(item: pytest.Item, remote: str) -> str | None:
-    """Why this remote cannot pass the test, if `LACKS` says so. A name without `[…]` stands for all its parameters."""
-    name = f"{item.path.stem}::{item.name}"
-    parameters = name[name.index("[") + 1 : -1].split("-") if "[" in name else []
-    for wanted, reason in LACKS[remote].items():
-        test, _, chosen = wanted.partition("[")
-        if test == name.partition("[")[0] and (not chosen or chosen.rstrip("]") in "-".join(parameters)):
-            return reason
-    return None
+def _lack(item: pytest.Item, setup: str) -> str | None:
+    """Why the setup's remote cannot pass the test, if `LACKS` says so."""
+    test, _, parameters = item.name.partition("[")
+    rest = parameters.removesuffix("]").removeprefix(setup).strip("-")
+    lacks = LACKS[SETUPS[setup][0]]
+    return lacks.get(f"{item.path.stem}::{test}") or lacks.get(f"{item.path.stem}::{test}[{rest}]")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip("looks at s3d itself"))
         if setup is None:
             continue
-        reason = _lack(item, SETUPS[setup][0])
+        reason = _lack(item, setup)
         if reason is not None and DIRECT:
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
         elif reason is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import pytest
 
@@ -75,6 +76,23 @@ def test_client_that_leaves_before_the_end(wire, direct, bucket, key, sent):
         connection.end()
         connection.read_until_closed()
     assert missing(direct, bucket, key)
+
+
+@pytest.mark.parametrize("end", ["leaves", "lies"])
+def test_body_that_goes_wrong_before_a_byte_was_passed_on(wire, direct, bucket, key, end):
+    direct.put_object(Bucket=bucket, Key=key, Body=b"good")
+    head = wire.sign("PUT", f"/{bucket}/{key}", [("Content-Length", "3")], payload=hashlib.sha256(b"abc").hexdigest())
+    with RawConnection(wire.endpoint) as connection:
+        connection.send(head.head)
+        # Long enough for s3d to have asked the remote, were it to do so now.
+        time.sleep(0.2)
+        if end == "lies":
+            connection.send(b"xyz")
+            assert connection.read_response("PUT").error_code == "XAmzContentSHA256Mismatch"
+        else:
+            connection.end()
+            connection.read_until_closed()
+    assert direct.get_object(Bucket=bucket, Key=key)["Body"].read() == b"good"
 
 
 def test_connection_is_fit_for_the_next_request_or_closed(wire, raw, bucket, key):

@@ -97,7 +97,7 @@ def address(_secure_daemons, remote):
 
 @pytest.fixture
 def secure(address, certificate):
-    """A boto3 client over https with today's defaults; the headers of its requests are in `sent`."""
+    """A boto3 client over https with today's defaults; `sent` has the headers of its requests, names in lower case."""
     client = boto3.session.Session().client(
         "s3",
         endpoint_url=address,
@@ -105,10 +105,13 @@ def secure(address, certificate):
         aws_access_key_id=LOCAL_CREDENTIALS.access_key_id,
         aws_secret_access_key=LOCAL_CREDENTIALS.secret_access_key,
         verify=str(certificate[0]),
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        config=Config(s3={"addressing_style": "path"}, read_timeout=15, retries={"total_max_attempts": 1}),
     )
     client.sent = []
-    client.meta.events.register("before-send.s3", lambda request, **_: client.sent.append(dict(request.headers)))
+    client.meta.events.register(
+        "before-send.s3",
+        lambda request, **_: client.sent.append({name.lower(): value for name, value in request.headers.items()}),
+    )
     yield client
     client.close()
 
@@ -118,7 +121,7 @@ def test_put_with_a_trailer(secure, direct, bucket, key, size):
     body = b"0123456789abcdef" * (size // 16 + 1)
     answer = secure.put_object(Bucket=bucket, Key=key, Body=body[:size])
     # What the test is about: it was a trailer and no header.
-    assert secure.sent[0]["X-Amz-Content-SHA256"] == b"STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+    assert secure.sent[0]["x-amz-content-sha256"] == b"STREAMING-UNSIGNED-PAYLOAD-TRAILER"
     assert answer["ETag"] == f'"{hashlib.md5(body[:size]).hexdigest()}"'
     assert direct.get_object(Bucket=bucket, Key=key)["Body"].read() == body[:size]
 

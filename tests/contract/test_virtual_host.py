@@ -29,11 +29,11 @@ def virtual(setup, monkeypatch):
 
 
 def test_object_is_put_got_and_listed(virtual, direct, bucket, key):
-    virtual.put_object(Bucket=bucket, Key=f"{key}/a//b c", Body=b"x")
-    assert direct.get_object(Bucket=bucket, Key=f"{key}/a//b c")["Body"].read() == b"x"
-    assert virtual.get_object(Bucket=bucket, Key=f"{key}/a//b c")["Body"].read() == b"x"
+    virtual.put_object(Bucket=bucket, Key=f"{key}/a b/c+ü", Body=b"x")
+    assert direct.get_object(Bucket=bucket, Key=f"{key}/a b/c+ü")["Body"].read() == b"x"
+    assert virtual.get_object(Bucket=bucket, Key=f"{key}/a b/c+ü")["Body"].read() == b"x"
     listed = virtual.list_objects_v2(Bucket=bucket, Prefix=key)["Contents"]
-    assert [one["Key"] for one in listed] == [f"{key}/a//b c"]
+    assert [one["Key"] for one in listed] == [f"{key}/a b/c+ü"]
 
 
 def test_bucket_is_made_and_removed(virtual, direct, new_bucket):
