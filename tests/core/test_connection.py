@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -120,6 +121,8 @@ class Server:
 @pytest.fixture(scope="module")
 def _server() -> Iterator[Server]:
     server = Server()
+    # What the loop opens for itself when it is first used stays open until its end.
+    server.exchange([b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
     yield server
     server.close()
 
@@ -130,8 +133,11 @@ def server(_server: Server) -> Iterator[Server]:
     _server.dispatch = echo
 
 
-def without_dates(data: bytes) -> bytes:
-    return b"\r\n".join(line for line in data.split(b"\r\n") if not line.startswith(b"Date: "))
+def comparable(data: bytes) -> bytes:
+    """Without the time, and without what depends on whether the client had half-closed by then."""
+    return b"\r\n".join(
+        line for line in data.split(b"\r\n") if not line.startswith((b"Date: ", b"Connection: close"))
+    )
 
 
 TOKEN = st.text("abcXYZ019-_", min_size=1, max_size=12).map(str.encode)
@@ -175,7 +181,7 @@ def test_any_split_of_requests_gives_the_same_answers(server: Server, messages: 
     data = b"".join(messages)
     together = server.exchange(split(data, cuts))
     alone = b"".join(server.exchange([message]) for message in messages)
-    assert without_dates(together) == without_dates(alone)
+    assert comparable(together) == comparable(alone)
     assert together.count(b"HTTP/1.1 200 OK\r\n") == len(messages)
 
 
@@ -283,8 +289,9 @@ def feeding(server: Server, pieces: list[bytes], length: int, *, fails: bool = F
         source = Source()
 
         def feed() -> None:
-            for piece in pieces:
-                source.feed(piece)
+            with contextlib.suppress(ConnectionError):  # the refusal of a body that is too long
+                for piece in pieces:
+                    source.feed(piece)
             if fails:
                 source.abort(ConnectionError("broke off"))
             else:
@@ -310,7 +317,6 @@ def test_a_body_of_known_length_is_not(server: Server) -> None:
 
 
 @pytest.mark.parametrize("pieces", [[b"hello"], [b"hello", b"hello", b"hello"], [b"hello, world"]])
-@pytest.mark.filterwarnings("ignore")
 def test_a_body_of_another_length_than_announced_cuts_the_connection(server: Server, pieces: list[bytes]) -> None:
     second = b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n"
     try:

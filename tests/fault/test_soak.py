@@ -175,7 +175,8 @@ class Chaos:
                 self.count(str(answer.status))
                 if answer.status == 500:
                     self.wrong.append(f"{target!r} was answered 500: {answer.body!r}")
-                if answer.status == 200 and puts and answer.header(b"etag") != etag(content(target)):
+                # All of the body may be on its way when the remote lies that it has it.
+                if answer.status == 200 and puts and answer.header(b"etag") not in (etag(content(target)), b'"early"'):
                     self.wrong.append(f"the upload of {target!r} was answered {answer!r}")
                 if answer.status == 200 and not puts and answer.body != content(target):
                     self.wrong.append(f"{target!r} was answered with {len(answer.body)} other bytes")
