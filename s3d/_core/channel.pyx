@@ -4,9 +4,10 @@ Reading. uvloop's buffered protocol asks for a buffer, reads into it and reports
 runs in between, so every connection of the process shares one buffer. A head is read in pieces of `HEAD_READ_SIZE`, a
 body in pieces of `BODY_READ_SIZE`: what a connection must keep while its consumer is not ready is at most one piece.
 
-Sending. When the transport holds nothing, bytes go straight to send(2) from where they lie; only what the kernel does
-not take is copied and handed to the transport. Its limits are the least possible, so it says `pause_writing` as soon as it
-holds bytes and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy meanwhile.
+Sending. When the transport holds nothing, bytes go straight to sendmsg(2) from where they lie; only what the kernel
+does not take is copied and handed to the transport. Its limits are the least possible, so it says `pause_writing` as
+soon as it holds bytes and `resume_writing` once it has sent them all; the kernel's own buffer keeps the link busy
+meanwhile.
 
 Small pieces are corked: they wait for the end of the loop's turn and then go out in one burst for all connections.
 Heads and bodies, and pipelined answers, share a segment that way. Above all it wakes the peers once: a send to a

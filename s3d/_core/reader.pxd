@@ -36,6 +36,8 @@ cdef class RequestReader:
     cdef object local
 
     cdef int feed(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int64_t _scan(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int _add_request(self, bytes method, bint http_1_0, bint keep_alive) except -1
     cdef int64_t _parse(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef Fault _fault_of(self, object error)
     cdef int _refuse(self, FaultCode code, str detail) except -1

@@ -48,12 +48,14 @@ cdef class RemoteConnection(Channel):
     cdef list headers
     cdef int64_t content_length
     cdef bint chunked
+    cdef bint parsed                    # llhttp has seen bytes of it
     cdef bint complete                  # the parser saw its end
     cdef bint overrun                   # bytes followed that nobody asked for
     cdef bint interim                   # a 100 Continue has arrived
     cdef bytes connection_names         # value of its Connection header
 
     cdef int _begin_body(self) except -1
+    cdef bint _scan(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int _act(self) except -1
     cdef int _deliver(self) except -1
     cdef int _release(self) except -1

@@ -13,12 +13,29 @@ import httptools
 import logging
 
 from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.string cimport memcmp
+from posix.strings cimport strncasecmp
 
 from s3d._core.channel cimport Channel, monotonic
 from s3d._core.fields cimport may_be_hop_by_hop, trimmed
+from s3d._core.head cimport (
+    S3D_CONNECTION,
+    S3D_CONTENT_LENGTH,
+    S3D_HOST,
+    S3D_KEEP_ALIVE,
+    S3D_MAX_FIELDS,
+    S3D_PLAIN,
+    s3d_field,
+    s3d_field_is,
+    s3d_field_kind,
+    s3d_field_number,
+    s3d_scan_fields,
+)
 from s3d._core.incoming cimport Incoming
+from s3d._core.octets cimport Octets
 from s3d._core.promise cimport Promise
 from s3d._core.response cimport LENGTH_NONE, LENGTH_UNKNOWN, Response
 from s3d._core.stage cimport Stage
@@ -31,6 +48,9 @@ cdef object _ParserError = httptools.HttpParserError
 # How long to wait for 100 Continue before sending the body all the same (RFC 9110 §10.1.1 leaves it to the client).
 cdef double _CONTINUE_TIMEOUT_S = 1.0
 cdef Py_ssize_t _MAX_HEAD_SIZE = 262144
+
+# Header lines on their way into one `Response`, within one call.
+cdef Octets _lines = Octets()
 # Fields that belong to the connection and not to the message (RFC 9110 §7.6.1).
 cdef frozenset _HOP_BY_HOP = frozenset((
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
@@ -99,6 +119,7 @@ cdef class RemoteConnection(Channel):
         self.headers = []
         self.content_length = -1
         self.chunked = False
+        self.parsed = False
         self.complete = False
         self.overrun = False
         self.interim = False
@@ -165,6 +186,9 @@ cdef class RemoteConnection(Channel):
                 body.mark_complete()
             body.arrive(data, size)
             return body.flush() if body.complete else 0
+        if self.received_bytes == size and self._scan(data, size):
+            return 0
+        self.parsed = True
         if self.parser is None:
             self.parser = _ResponseParser(self)
         try:
@@ -177,6 +201,89 @@ cdef class RemoteConnection(Channel):
                 return self._fail(RemoteError(
                     RemoteFailure.PROTOCOL, f"the remote's answer could not be parsed as HTTP/1.1: {error}", True))
         return self._act()
+
+    cdef bint _scan(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """Take an answer with a simple head that lies in ``data`` whole; False if it is for the parser.
+
+        As for requests (see `RequestReader`), what needs a decision is llhttp's. The header lines are kept as they
+        are: most answers are passed on without anybody looking at them.
+        """
+        cdef s3d_field fields[S3D_MAX_FIELDS]
+        cdef s3d_field *field
+        cdef int count, i, kind, status
+        cdef Py_ssize_t at = 12, used
+        cdef int64_t length = -1
+        cdef bint bodiless, dated = False
+        cdef Response response
+        cdef Incoming body
+        if size < 17 or memcmp(data, b"HTTP/1.1 ", 9) != 0:
+            return False
+        for i in range(9, 12):
+            if not c"0" <= data[i] <= c"9":
+                return False
+        status = 100 * (data[9] - 48) + 10 * (data[10] - 48) + data[11] - 48
+        if status < 200 or data[12] != c" ":
+            return False
+        while at < size and 0x20 <= data[at] < 0x7F:
+            at += 1
+        if size - at < 4 or data[at] != 13 or data[at + 1] != 10:
+            return False
+        used = s3d_scan_fields(data + at + 2, size - at - 2, fields, &count)
+        if used == 0:
+            return False
+        bodiless = self.head_only or status == 204 or status == 304
+        _lines.size = 0
+        for i in range(count):
+            field = &fields[i]
+            kind = s3d_field_kind(field)
+            if kind == S3D_PLAIN or kind == S3D_HOST:
+                dated = dated or s3d_field_is(field, b"date", 4)
+                _lines.put(field.name, field.name_size)
+                _lines.put(<const uint8_t *>b": ", 2)
+                _lines.put(field.value, field.value_size)
+                _lines.put(<const uint8_t *>b"\r\n", 2)
+            elif kind == S3D_CONTENT_LENGTH and length < 0:
+                length = s3d_field_number(field)
+                if length < 0:
+                    return False
+            elif kind == S3D_CONNECTION:
+                if field.value_size != 10 or strncasecmp(<const char *>field.value, b"keep-alive", 10) != 0:
+                    return False
+            elif kind != S3D_KEEP_ALIVE:
+                return False
+        if length < 0 and not bodiless:
+            return False
+        at += 2 + used
+        size -= at
+        response = Response.__new__(Response)
+        response.status = status
+        response.raw = PyBytes_FromStringAndSize(<char *>_lines.data, _lines.size)
+        response.raw_dated = dated
+        response.content_length = LENGTH_NONE if status == 204 or status == 304 or length < 0 else length
+        if bodiless:
+            length = 0
+        if length > 0:
+            body = Incoming.__new__(Incoming, self, length)
+            self.body = body
+            response.body = body
+        else:
+            body = None
+        self.response = response
+        self.complete = True
+        if size > length:
+            self.overrun = True
+            self._act()
+            return True
+        self.body_left = length - size
+        self._deliver()
+        # Whoever took the answer has connected its body, or gone; only then do its bytes flow.
+        if size > 0 and self.body is body:
+            if size == length:
+                body.mark_complete()
+            body.arrive(data + at, size)
+            if body.complete:
+                body.flush()
+        return True
 
     cdef int _act(self) except -1:
         """Act on what the parser stored."""
@@ -237,7 +344,7 @@ cdef class RemoteConnection(Channel):
         """The exchange is over; the connection is free, or closed where it cannot be used again."""
         self.response = None
         self.body = None
-        if self.head_only or self.parser is None or not self.complete:
+        if self.parsed and (self.head_only or not self.complete):
             self.parser = None
         self.continue_since_s = 0
         if not self.reusable or self.lost:

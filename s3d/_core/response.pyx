@@ -30,10 +30,27 @@ cdef class Response:
         if body is not None and not isinstance(body, (bytes, Stage)):
             raise TypeError(f"a response body is bytes, a Stage or None, not {type(body).__name__}")
         self.status = status
-        self.headers = headers
+        self._headers = headers
         self.body = body
         self.content_length = len(body) if isinstance(body, bytes) else content_length
         self.close = close
+
+    @property
+    def headers(self):
+        """The header fields as a list of pairs, which may be changed."""
+        cdef bytes line, name, value
+        if self._headers is None:
+            self._headers = []
+            for line in self.raw.split(b"\r\n")[:-1]:
+                name, _, value = line.partition(b": ")
+                self._headers.append((name, value))
+            self.raw = None
+        return self._headers
+
+    @headers.setter
+    def headers(self, list headers not None):
+        self._headers = headers
+        self.raw = None
 
     def header(self, bytes name not None):
         """The first value of the header ``name`` (any case), or None."""
@@ -59,7 +76,10 @@ cdef class Response:
         out.put(<const uint8_t *>b" ", 1)
         out.put_bytes(reason_of(self.status))
         out.put(<const uint8_t *>b"\r\n", 2)
-        for pair in self.headers:
+        if self.raw is not None:
+            out.put_bytes(self.raw)
+            dated = self.raw_dated
+        for pair in self._headers or ():
             name = <bytes>pair[0]
             if len(name) == 4 and (name == b"date" or name == b"Date"):
                 dated = True

@@ -28,6 +28,7 @@ import botocore.session
 import msgspec
 
 from s3d._core.collect import Collector, chain
+from s3d._core.fault import Fault
 from s3d._core.forward import Target, forward_head
 from s3d._core.promise import Promise
 from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
@@ -326,11 +327,16 @@ def resendable(request: Request, error: RemoteError) -> bool:
 
 
 async def read_body(response: Response, limit: int) -> bytes:
-    """The whole body of ``response``; `S3Error` (InternalError) if it is larger than ``limit`` bytes."""
+    """The whole body of ``response``; `S3Error` (ServiceUnavailable) if it is larger than ``limit`` bytes."""
     body = response.body
     if body is None or isinstance(body, bytes):
         return body or b""
-    return await _collected(limit, body)
+    try:
+        return await _collected(limit, body)
+    except Fault as fault:
+        raise S3Error(
+            "ServiceUnavailable", f"The remote's answer is larger than {limit} bytes.", cause=fault
+        ) from fault
 
 
 async def verified(request: Request, upload: Upload | None) -> None:

@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable
 
-from s3d._core.fault import Fault
+from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
 from s3d._core.remote import RemoteError
 from s3d._core.request import Request
@@ -66,6 +66,8 @@ class Dispatcher:
         return self._gateway.handle(request, context)
 
     async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
+        if sum(name == b"origin" for name, _ in request.headers) > 1:
+            raise Fault(FaultCode.BAD_REQUEST, "A request must not have more than one Origin header.")
         await self._gateway.cors.check(request, origin)
         answer = self._gateway.handle(request, context)
         if isinstance(answer, Promise) or inspect.isawaitable(answer):

@@ -129,9 +129,9 @@ def test_no_flipped_bit_of_a_signed_body_yields_the_whole_body(data: st.DataObje
         decoded = decode(signed_trailer_decoder(17), bytes(body))
     except Fault:
         return
-    # The case of a hexadecimal size or of a trailer's name is no part of the content.
+    # The case of a hexadecimal size or of a trailer's name is no part of the content, nor is white space at line ends.
     assert decoded == b"first chunksecond"
-    assert bytes(body).lower() == signed_body([b"first chunk", b"second"], SIGNED_TRAILER).lower()
+    assert bytes(body).lower().split() == signed_body([b"first chunk", b"second"], SIGNED_TRAILER).lower().split()
 
 
 def test_every_flipped_bit_of_data_and_signatures_is_refused() -> None:

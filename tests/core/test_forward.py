@@ -78,7 +78,12 @@ def test_the_clients_signature_is_replaced_by_ours() -> None:
 
 
 def test_other_headers_keep_value_and_order() -> None:
-    given_headers = [(b"x-amz-meta-b", b"1"), (b"range", b"bytes=0-1"), (b"x-amz-meta-a", b"2"), (b"x-amz-meta-b", b"3")]
+    given_headers = [
+        (b"x-amz-meta-b", b"1"),
+        (b"range", b"bytes=0-1"),
+        (b"x-amz-meta-a", b"2"),
+        (b"x-amz-meta-b", b"3"),
+    ]
     _, headers = forwarded(headers=given_headers)
     assert [pair for pair in headers if pair in given_headers] == given_headers
 
@@ -173,7 +178,10 @@ def test_the_base_path_of_an_endpoint_stands_before_everything() -> None:
     assert forwarded(bucket="", key=b"", to=target)[0] == b"GET /base/ HTTP/1.1"
 
 
-@given(st.binary(max_size=200), st.binary(max_size=60).map(lambda b: b.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")))
+@given(
+    st.binary(max_size=200),
+    st.binary(max_size=60).map(lambda b: b.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")),
+)
 def test_no_key_and_no_value_can_add_a_line(key: bytes, value: bytes) -> None:
     line, headers = forwarded(key=key, headers=[(b"x-amz-meta-a", value)])
     assert line.count(b" ") == 2

@@ -237,9 +237,7 @@ def test_a_client_that_asks_without_reading_is_not_served_ahead(
     assert daemon.rss_bytes() < 200_000_000
 
 
-def test_bytes_after_a_request_that_asked_to_close_are_ignored(
-    client: RawConnection, scripted: ScriptedRemote
-) -> None:
+def test_bytes_after_a_request_that_asked_to_close_are_ignored(client: RawConnection, scripted: ScriptedRemote) -> None:
     scripted.answer = echo_target
     client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + GET)
     answer = client.read_response()

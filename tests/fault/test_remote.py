@@ -80,7 +80,9 @@ SHORT = {
     "chunked, within the last chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
     "chunked, a bad size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n",
     "chunked, a negative size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n-1\r\n",
-    "chunked, a huge size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + b"f" * 20 + b"\r\n",
+    "chunked, a huge size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    + b"f" * 20
+    + b"\r\n",
     "chunked, a chunk too long": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n",
     "a length, too many at once": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, world",
     "chunked, another answer behind": (
@@ -141,7 +143,7 @@ def test_bytes_that_come_after_the_answer_are_nobodys(client: RawConnection, scr
 
 
 def test_an_answer_without_length_ends_with_its_connection(client: RawConnection, scripted: ScriptedRemote) -> None:
-    scripted.answer = sends(b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\n\r\nhello", then_close=True)
+    scripted.answer = sends(b'HTTP/1.1 200 OK\r\nETag: "a"\r\n\r\nhello', then_close=True)
     client.send(GET)
     assert client.read_response().body == b"hello"
 
@@ -178,7 +180,9 @@ def test_the_trailer_of_an_answer_is_dropped(client: RawConnection, scripted: Sc
 
 def test_an_answer_in_single_bytes_is_the_same(client: RawConnection, scripted: ScriptedRemote) -> None:
     def answer(exchange: Exchange) -> None:
-        for byte in b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n":
+        for (
+            byte
+        ) in b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n":
             exchange.send(bytes((byte,)))
             time.sleep(0.002)
 
@@ -342,7 +346,9 @@ def test_a_remote_that_does_not_answer_is_503(name: str, client: RawConnection, 
     assert len(scripted.exchanges) == 1, "a request that timed out was sent again"
 
 
-@pytest.mark.parametrize("rest", [b"Content-Length: 10\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"])
+@pytest.mark.parametrize(
+    "rest", [b"Content-Length: 10\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]
+)
 def test_an_answer_that_stalls_breaks_off(rest: bytes, client: RawConnection, scripted: ScriptedRemote) -> None:
     def answer(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\n" + rest)
@@ -650,9 +656,7 @@ def test_a_redirect_that_names_no_region_is_relayed(
 # The remote's own address.
 
 
-def test_white_space_before_a_completed_upload_streams_through(
-    client: RawConnection, scripted: ScriptedRemote
-) -> None:
+def test_white_space_before_a_completed_upload_streams_through(client: RawConnection, scripted: ScriptedRemote) -> None:
     seen: list[bytes] = []
 
     def answer(exchange: Exchange) -> None:

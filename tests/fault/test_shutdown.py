@@ -203,9 +203,7 @@ def tls_daemon(scripted: ScriptedRemote, certificate: Path, tmp_path: Path) -> I
         daemon.kill()
 
 
-def test_tls_carries_large_bodies_both_ways(
-    tls_daemon: S3dDaemon, certificate: Path, scripted: ScriptedRemote
-) -> None:
+def test_tls_carries_large_bodies_both_ways(tls_daemon: S3dDaemon, certificate: Path, scripted: ScriptedRemote) -> None:
     scripted.answer = lambda exchange: exchange.send(answer_of(exchange.read_body()))
     body = bytes(range(256)) * 8_000
     with TlsConnection(tls_daemon.endpoint, certificate) as client:

@@ -292,7 +292,9 @@ def test_a_body_with_an_upgrade_header_is_still_a_body(client: RawConnection, sc
 
 
 def test_an_offer_of_another_protocol_is_passed_over(client: RawConnection, scripted: ScriptedRemote) -> None:
-    client.send(GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n" + GET + b"\r\n")
+    client.send(
+        GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n" + GET + b"\r\n"
+    )
     assert client.read_response().status == 200
     assert client.read_response().status == 200
     assert [exchange.header(b"http2-settings") for exchange in scripted.exchanges] == [None, None]

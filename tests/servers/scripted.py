@@ -151,9 +151,7 @@ class ScriptedRemote:
     connection and forgets what was recorded.
     """
 
-    def __init__(
-        self, answer: Callable[[Exchange], None] = accept_all, *, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, answer: Callable[[Exchange], None] = accept_all, *, tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
         self._tls = tls
         self.greet: Callable[[Visit], bool] | None = None
