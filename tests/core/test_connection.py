@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,7 +74,7 @@ class Server:
         self.loop = uvloop.new_event_loop()
         self.dispatch: Callable[[Request], Any] = echo
         self.service = Service(
-            lambda request: self.dispatch(request), refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096
+            self.dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096
         )
 
     def exchange(self, pieces: list[bytes]) -> bytes:
@@ -150,7 +151,8 @@ def requests(draw: st.DrawFn) -> bytes:
     method = draw(st.sampled_from([b"GET", b"PUT", b"POST", b"DELETE"]))
     target = b"/" + draw(st.text("ab/%2f?&=+~", max_size=20)).encode()
     headers = [b"Host: localhost"]
-    headers += [b"x-" + draw(TOKEN) + b":" + b" " * draw(st.integers(0, 2)) + draw(VALUE) for _ in range(draw(st.integers(0, 3)))]
+    for _ in range(draw(st.integers(0, 3))):
+        headers.append(b"x-" + draw(TOKEN) + b":" + b" " * draw(st.integers(0, 2)) + draw(VALUE))
     framing = draw(st.sampled_from(["none", "length", "chunked"]))
     body = b""
     if framing == "length":
@@ -166,7 +168,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     marks = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(marks, marks[1:], strict=False) if start < end]
+    return [data[start:end] for start, end in itertools.pairwise(marks) if start < end]
 
 
 CUTS = st.lists(st.integers(min_value=0, max_value=1 << 30), max_size=30)
@@ -367,7 +369,7 @@ def test_latency_buckets_grow_by_a_quarter_of_a_doubling() -> None:
     limits = Meter.bucket_limits_s()
     assert len(limits) == 96
     assert limits[0] == pytest.approx(16e-6)
-    assert all(later == pytest.approx(earlier * 2**0.25) for earlier, later in zip(limits[:-2], limits[1:-1], strict=True))
+    assert all(later == pytest.approx(earlier * 2**0.25) for earlier, later in itertools.pairwise(limits))
     assert limits[-1] == float("inf")
 
 
