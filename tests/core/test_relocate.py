@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +35,7 @@ def relocated(pieces: list[bytes]) -> tuple[bytes | None, list[int]]:
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     marks = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(marks, marks[1:], strict=False) if start < end]
+    return [data[start:end] for start, end in itertools.pairwise(marks) if start < end]
 
 
 @given(st.lists(st.integers(min_value=0)), st.integers(min_value=0, max_value=50))

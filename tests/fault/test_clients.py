@@ -34,7 +34,7 @@ def reset(client: RawConnection) -> None:
 
 
 def check_nothing_is_busy(daemon: S3dDaemon, scripted: ScriptedRemote) -> None:
-    """Every connection to the remote that is open can be used: as many requests as there are at once take no new one."""
+    """Every open connection to the remote can be used: as many requests at once as there are take no new one."""
     open_visits, accepted, done = scripted.open_visits, scripted.accepted, len(scripted.exchanges)
 
     def hold(exchange: Exchange) -> None:
