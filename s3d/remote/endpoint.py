@@ -129,6 +129,8 @@ class Endpoints:
     def _by_rules(self, bucket: str, region: str) -> Target:
         endpoint = self._resolve(bucket, region)
         scheme: dict[str, Any] = next(iter(endpoint.properties.get("authSchemes", [])), {})
+        if scheme.get("name") == "sigv4a":
+            raise EndpointError(f"{bucket} needs Signature Version 4A, which s3d does not make")
         signer = self._signer(scheme.get("signingRegion", region), scheme.get("signingName", "s3"))
         if bucket and urlsplit(endpoint.url).path.rstrip("/").endswith("/" + quote(bucket, safe="")):
             return self._parse(endpoint.url.rstrip("/").rpartition("/")[0], "", signer, False)

@@ -73,9 +73,7 @@ class Server:
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.dispatch: Callable[[Request], Any] = echo
-        self.service = Service(
-            self.dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096
-        )
+        self.service = Service(self.dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096)
 
     def exchange(self, pieces: list[bytes]) -> bytes:
         """Everything that comes back when the client sends ``pieces`` one by one and then half-closes."""
@@ -136,9 +134,7 @@ def server(_server: Server) -> Iterator[Server]:
 
 def comparable(data: bytes) -> bytes:
     """Without the time, and without what depends on whether the client had half-closed by then."""
-    return b"\r\n".join(
-        line for line in data.split(b"\r\n") if not line.startswith((b"Date: ", b"Connection: close"))
-    )
+    return b"\r\n".join(line for line in data.split(b"\r\n") if not line.startswith((b"Date: ", b"Connection: close")))
 
 
 TOKEN = st.text("abcXYZ019-_", min_size=1, max_size=12).map(str.encode)

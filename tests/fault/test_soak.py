@@ -226,9 +226,7 @@ def check_nothing_is_left(daemon: S3dDaemon, scripted: ScriptedRemote, fds: int)
     assert idle <= CLIENTS + 2, f"{idle} connections to the remote for {CLIENTS} clients"
 
 
-def test_random_faults_on_both_sides_never_give_a_wrong_answer(
-    daemon: S3dDaemon, scripted: ScriptedRemote
-) -> None:
+def test_random_faults_on_both_sides_never_give_a_wrong_answer(daemon: S3dDaemon, scripted: ScriptedRemote) -> None:
     fds = daemon.fd_count()
     seed = random.SystemRandom().randrange(1 << 30)
     counts = soak(daemon, scripted, seed, 10)
