@@ -15,7 +15,7 @@ cdef class Response:
     cdef public int status
     cdef list _headers                   # [(name, value), …] without those that frame the message; None: …
     cdef bytes raw                       # … they stand here, as lines "name: value CRLF", until somebody asks
-    cdef bint raw_dated                  # one of those lines is the Date
+    cdef bint raw_dated                  # one of those lines is, or was, the Date
     cdef public object body              # bytes, Stage (a source), or None
     cdef public int64_t content_length   # bytes of the body, or LENGTH_*; taken from the body where that is bytes
     cdef public bint close               # close the connection after it

@@ -51,6 +51,7 @@ cdef class Response:
     def headers(self, list headers not None):
         self._headers = headers
         self.raw = None
+        self.raw_dated = False
 
     def header(self, bytes name not None):
         """The first value of the header ``name`` (any case), or None."""

@@ -20,6 +20,7 @@ import time
 from email.utils import formatdate
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from s3d._core.channel cimport HOLD_QUEUE, Channel, monotonic
@@ -142,12 +143,17 @@ cdef class Service:
     cdef str next_id(self):
         # splitmix64: unique within the process for 2^64 requests, and not to be guessed from one another by eye.
         cdef uint64_t z
+        cdef char digits[16]
+        cdef int i
         self.ids += 0x9E3779B97F4A7C15ULL
         z = self.ids
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
         z ^= z >> 31
-        return "%016X" % z
+        for i in range(16):
+            digits[15 - i] = b"0123456789ABCDEF"[z & 15]
+            z >>= 4
+        return PyUnicode_DecodeASCII(digits, 16, NULL)
 
 
 cdef class _Responder(Observer):
@@ -385,7 +391,7 @@ cdef class ServerConnection(Channel):
             response.content_length = 0
         _head.size = 0
         try:
-            response.put_head(_head, http_1_0, self.close_after, self.service.today())
+            response.put_head(_head, http_1_0, self.close_after, None if response.raw_dated else self.service.today())
         except Exception as error:
             _log.exception("a response has a head that cannot be sent")
             response.discard()
