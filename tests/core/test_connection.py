@@ -73,7 +73,17 @@ class Server:
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.dispatch: Callable[[Request], Any] = echo
+<<<<<<< HEAD
         self.service = Service(self.dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096)
+=======
+        self.service = Service(
+            self._dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096
+        )
+>>>>>>> refs/heads/fault
+
+    def _dispatch(self, request: Request) -> Any:
+        # Looked up for each request: tests replace it.
+        return self.dispatch(request)
 
     def exchange(self, pieces: list[bytes]) -> bytes:
         """Everything that comes back when the client sends ``pieces`` one by one and then half-closes."""
@@ -365,7 +375,7 @@ def test_latency_buckets_grow_by_a_quarter_of_a_doubling() -> None:
     limits = Meter.bucket_limits_s()
     assert len(limits) == 96
     assert limits[0] == pytest.approx(16e-6)
-    assert all(later == pytest.approx(earlier * 2**0.25) for earlier, later in itertools.pairwise(limits))
+    assert all(later == pytest.approx(earlier * 2**0.25) for earlier, later in itertools.pairwise(limits[:-1]))
     assert limits[-1] == float("inf")
 
 
