@@ -73,13 +73,7 @@ class Server:
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.dispatch: Callable[[Request], Any] = echo
-<<<<<<< HEAD
-        self.service = Service(self.dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096)
-=======
-        self.service = Service(
-            self._dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096
-        )
->>>>>>> refs/heads/fault
+        self.service = Service(self._dispatch, refuse, loop=self.loop, operations=OPERATIONS, max_head_size=4096)
 
     def _dispatch(self, request: Request) -> Any:
         # Looked up for each request: tests replace it.

@@ -380,8 +380,10 @@ def test_an_upload_that_the_remote_takes_slowly_but_steadily_is_not_cut(
     connect: Callable[[float], RawConnection], scripted: ScriptedRemote
 ) -> None:
     def answer(exchange: Exchange) -> None:
+        # 400 KB/s: Linux opens a closed receive window again when a sixteenth of its buffer (up to 6 MB) is free, and
+        # calls our socket writable when a third of its own (up to 4 MB) is; the time limit of 2 s lies in between.
         for _ in range(25):
-            exchange.read_body(20_000)
+            exchange.read_body(80_000)
             time.sleep(0.2)
         exchange.read_body()
         exchange.send(answer_of(b""))

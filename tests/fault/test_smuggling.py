@@ -104,7 +104,6 @@ HEADS = {
     "HTTP/01.1": b"GET /bucket/key HTTP/01.1\r\nHost: localhost\r\n\r\n",
     "HTTP/1.1 and more": b"GET /bucket/key HTTP/1.1 more\r\nHost: localhost\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "RTSP": b"GET /bucket/key RTSP/1.0\r\nHost: localhost\r\n\r\n",
     "ICE": b"SOURCE /bucket/key ICE/1.0\r\nHost: localhost\r\n\r\n",
     "no target": b"GET HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "space in the target": b"GET /bucket/k ey HTTP/1.1\r\nHost: localhost\r\n\r\n",
