@@ -11,6 +11,7 @@ cdef class Target:
     cdef readonly bytes base          # path before everything else, b"" or b"/base", canonically encoded
     cdef readonly bint bucket_in_host  # virtual-host style: the path begins with the key
     cdef readonly object origin       # what a pool keeps its connections by
+    cdef public object pool           # the connections to it, put here by whoever keeps them; None before
     cdef public Signer signer         # replaced when the credentials change
 
 

@@ -5,6 +5,7 @@ from s3d._core.sigv4 import Signer
 
 class Target:
     signer: Signer | None
+    pool: Any
     @property
     def host(self) -> bytes: ...
     @property

@@ -17,6 +17,7 @@ cdef class Promise:
     cdef object canceller         # called without arguments by cancel(), at most once; None: nothing to stop
 
     cdef int observe(self, Observer observer) except -1
+    cdef int follow(self, Promise inner) except -1
     cpdef int resolve(self, object value) except -1
     cpdef int reject(self, object error) except -1
     cpdef object result(self)

@@ -80,7 +80,6 @@ cdef class Promise:
 
     cdef int _apply(self, object transform, object outcome) except -1:
         """Settle with what ``transform`` makes of ``outcome``."""
-        cdef _Adopter adopter
         self.transform = None
         self.recover = None
         self.canceller = None
@@ -90,12 +89,16 @@ cdef class Promise:
             self.error = error
             return self._settle()
         if isinstance(value, Promise):
-            adopter = _Adopter.__new__(_Adopter)
-            adopter.outer = self
-            self.canceller = (<Promise>value).cancel
-            return (<Promise>value).observe(adopter)
+            return self.follow(<Promise>value)
         self.value = value
         return self._settle()
+
+    cdef int follow(self, Promise inner) except -1:
+        """Settle as ``inner`` will; cancelling this one then cancels it."""
+        cdef _Adopter adopter = _Adopter.__new__(_Adopter)
+        adopter.outer = self
+        self.canceller = inner.cancel
+        return inner.observe(adopter)
 
     cpdef int resolve(self, object value) except -1:
         """Settle with ``value``, or with what `then` makes of it."""
@@ -121,18 +124,15 @@ cdef class Promise:
         Either may raise, or return another promise whose outcome becomes this one's.
         """
         cdef Promise outer
-        cdef _Adopter adopter
         if not self.done and self.transform is None and self.recover is None:
             self.transform = transform
             self.recover = recover
             return self
         if not self.done:
-            outer = Promise(self.cancel)
+            outer = Promise()
             outer.transform = transform
             outer.recover = recover
-            adopter = _Adopter.__new__(_Adopter)
-            adopter.outer = outer
-            self.observe(adopter)
+            outer.follow(self)
             return outer
         outer = Promise()
         if self.error is None:

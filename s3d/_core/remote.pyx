@@ -96,19 +96,20 @@ cdef class RemoteConnection(Channel):
         return not self.lost and not self.busy and self.transport is not None
 
     def start(self, bytes head not None, *, bint head_only=False, Incoming source=None, Stage stage=None,
-              int64_t length=0, bint expect=False):
-        """Send a request; returns the `Promise` of its `Response`.
+              int64_t length=0, bint expect=False, Promise promise=None):
+        """Send a request; returns the `Promise` of its `Response`, which is ``promise`` if that is given.
 
         ``head`` is complete, with the empty line. A body comes from ``source`` through ``stage`` (or directly) and must
         bring exactly ``length`` bytes; with ``expect`` it starts to flow when the remote says 100 Continue. Cancelling
         the promise closes the connection.
         """
-        cdef Promise promise
         if self.busy:
             raise RuntimeError("the connection is in use")
         if self.lost:
             raise RemoteError(RemoteFailure.DISCONNECTED, "the remote closed the connection before it was used")
-        promise = Promise(self.abandon)
+        if promise is None:
+            promise = Promise()
+        promise.canceller = self.abandon
         self.busy = True
         self.promise = promise
         self.exchanges += 1

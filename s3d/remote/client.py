@@ -23,11 +23,13 @@ import time
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import botocore.session
 import msgspec
 
 from s3d._core.collect import Collector, chain
+from s3d._core.exchange import Exchange
 from s3d._core.fault import Fault
 from s3d._core.forward import Target, forward_head
 from s3d._core.promise import Promise
@@ -49,8 +51,6 @@ _SWEEP_INTERVAL_S = 0.25
 _PROBE_INTERVAL_S = 1.0
 _MAX_HOPS = 2
 """Regions that one request is sent on to: a remote that names another one each time is not to be followed for ever."""
-_MAX_ORIGINS = 1000
-"""Servers we keep connections to; in virtual-host style each bucket is one."""
 
 
 class RemoteLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +82,9 @@ class Remote:
         self.health = Health()
         self._tls = tls
         self._limits = limits
-        self._pools: dict[Origin, Pool] = {}
+        # A pool lives as long as a bucket's target or a connection refers to it: in virtual-host style each bucket has
+        # its own, and the targets are bounded.
+        self._pools: WeakValueDictionary[Origin, Pool] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._background: list[asyncio.Task[None]] = []
 
@@ -100,14 +102,14 @@ class Remote:
             task.cancel()
         await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
         await self.credentials.stop()
-        for pool in self._pools.values():
+        for pool in list(self._pools.values()):
             pool.close()
         await asyncio.sleep(0)  # connection_lost of what was just cut
 
     @property
     def open_connections(self) -> int:
         """Connections to the remote, idle ones included."""
-        return sum(pool.open for pool in self._pools.values())
+        return sum(pool.open for pool in list(self._pools.values()))
 
     def forward(self, request: Request, upload: Upload | None) -> Promise:
         """Send ``request`` to the remote, its body through ``upload``; the promise brings the remote's `Response`.
@@ -118,28 +120,48 @@ class Remote:
         """
         target = self.endpoints.known(request.bucket)
         if target is not None and not self.health.refusing and (request.body is None or upload_flows(upload)):
-            connection = self._pool(target.origin).take(request.body is not None)
+            pool = target.pool or self._pool(target)
+            connection = pool.take(request.body is not None)
             if connection is not None:
-                promise = self._start(connection, target, request, upload)
-                return promise.then(
-                    partial(self._answered, request, upload), partial(self._failed, request, upload, connection)
-                )
+                exchange = Exchange(self, self.health, request, upload, connection)
+                return self._start(connection, target, request, upload, exchange)
         return self._spawn(self._send(request, upload))
 
-    def _start(self, connection: RemoteConnection, target: Target, request: Request, upload: Upload | None) -> Promise:
+    def _start(
+        self,
+        connection: RemoteConnection,
+        target: Target,
+        request: Request,
+        upload: Upload | None,
+        promise: Promise | None = None,
+    ) -> Promise:
         now_s = int(time.time())
         head_only = request.method == b"HEAD"
         if upload is None:
             head = forward_head(request, target, _EMPTY_SHA256, -1, None, False, now_s)
-            return connection.start(head, head_only=head_only)
+            return connection.start(head, head_only=head_only, promise=promise)
         length = upload.forward_length
         expect = request.expects_continue and length > 0
         head = forward_head(request, target, upload.payload_hash, length, upload.changes, expect, now_s)
         if length == 0:
-            return connection.start(head, head_only=head_only)
+            return connection.start(head, head_only=head_only, promise=promise)
         return connection.start(
-            head, head_only=head_only, source=request.body, stage=upload, length=length, expect=expect
+            head, head_only=head_only, source=request.body, stage=upload, length=length, expect=expect, promise=promise
         )
+
+    # What exchanges on the hot path ask.
+
+    def answered(self, exchange: Exchange, response: Response) -> Response | Promise:
+        """An answer that may be more than an answer; see `Exchange`."""
+        return self._answered(exchange.request, exchange.upload, response)
+
+    def failed(self, exchange: Exchange, error: BaseException) -> Promise:
+        """No answer. A reused connection may have been closing just as the request was sent on it: try another."""
+        if isinstance(error, RemoteError):
+            if exchange.connection.exchanges > 1 and self._limits.retries > 0 and resendable(exchange.request, error):
+                return self._spawn(self._send(exchange.request, exchange.upload, fresh=True))
+            self.health.failed(error)
+        raise error
 
     # Off the hot path.
 
@@ -175,7 +197,7 @@ class Remote:
             if self.health.refusing:
                 raise RemoteError(RemoteFailure.CONNECT, f"the remote is offline: {self.health.last_error}")
             try:
-                connection = await self._pool(target.origin).acquire(
+                connection = await self._pool(target).acquire(
                     request.body is not None, fresh, deadline_s - time.monotonic()
                 )
                 # No await between here and the start: the connection is ours only by not letting others run.
@@ -200,16 +222,6 @@ class Remote:
         self.health.failed(error)
         if error.failure == RemoteFailure.CONNECT and time.monotonic() >= deadline_s - 0.1:
             self.health.refuse_at_once()
-
-    def _failed(
-        self, request: Request, upload: Upload | None, connection: RemoteConnection, error: BaseException
-    ) -> Promise:
-        """A request on a reused connection came to nothing: the remote may have been closing it just then."""
-        if isinstance(error, RemoteError):
-            if connection.exchanges > 1 and self._limits.retries > 0 and resendable(request, error):
-                return self._spawn(self._send(request, upload, fresh=True))
-            self.health.failed(error)
-        raise error
 
     def _answered(
         self, request: Request, upload: Upload | None, response: Response, hops: int = 0
@@ -254,7 +266,11 @@ class Remote:
                 ) from error
             raise S3Error("InvalidBucketName", str(error), cause=error) from error
 
-    def _pool(self, origin: Origin) -> Pool:
+    def _pool(self, target: Target) -> Pool:
+        pool = target.pool = self._pool_of(target.origin)
+        return pool
+
+    def _pool_of(self, origin: Origin) -> Pool:
         pool = self._pools.get(origin)
         if pool is None:
             limits = self._limits
@@ -263,10 +279,6 @@ class Remote:
                 first_byte_timeout_s=limits.first_byte_timeout_s, stall_timeout_s=limits.stall_timeout_s,
                 total_timeout_s=limits.total_timeout_s,
             )  # fmt: skip
-            if len(self._pools) > _MAX_ORIGINS:
-                for other in [origin for origin, pool in self._pools.items() if pool.open == 0]:
-                    if other != origin:
-                        del self._pools[other]
         return pool
 
     def _credentials_changed(self, credentials: Credentials | None) -> None:
@@ -297,7 +309,7 @@ class Remote:
             return
         began_s = time.monotonic()
         try:
-            connection = await self._pool(origin).acquire(False, True, self._limits.connect_timeout_s)
+            connection = await self._pool_of(origin).acquire(False, True, self._limits.connect_timeout_s)
             # Unsigned and refused by most, which is as good an answer as any: somebody is there and speaks HTTP.
             response = await connection.start(
                 b"HEAD / HTTP/1.1\r\nhost: %b\r\nuser-agent: s3d-probe\r\n\r\n" % host, head_only=True

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Literal
 
+from s3d._core.exchange import Pulse
 from s3d._core.remote import RemoteError, RemoteFailure
 
 _log = logging.getLogger("s3d.remote")
@@ -17,7 +18,7 @@ _OFFLINE_AFTER = 3
 cannot be made says so by itself."""
 
 
-class Health:
+class Health(Pulse):
     """The state of the remote.
 
     - *unknown*: nothing was asked yet.
@@ -28,6 +29,8 @@ class Health:
 
     Offline by time-out, `refusing` is true: each request would wait its whole limit for nothing, so they fail at once
     and the probe finds out. Where connections are refused at once, trying costs nothing and recovery needs no probe.
+
+    As a `Pulse` it is well while *online*: the hot path reports nothing then.
     """
 
     def __init__(self) -> None:
@@ -39,15 +42,17 @@ class Health:
         self._failures = 0
 
     def succeeded(self) -> None:
-        """The remote answered. On the hot path: costs one comparison while all is well."""
-        if self.state != "online":
+        """The remote answered."""
+        if not self.well:
             self._failures = 0
             self.refusing = False
+            self.well = True
             self._enter("online")
 
     def failed(self, error: RemoteError) -> None:
         """A request was not answered, or not whole, because of ``error``."""
         self._failures += 1
+        self.well = False
         self.last_error = str(error)
         if error.failure == RemoteFailure.CONNECT or (
             error.failure == RemoteFailure.TIMED_OUT and not error.answered and self._failures >= _OFFLINE_AFTER
