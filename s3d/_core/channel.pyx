@@ -16,9 +16,9 @@ again before each send (measured: a third of the CPU of a small forwarded GET).
 """
 
 import logging
+import socket
 import struct
 from asyncio import get_running_loop
-from socket import SO_LINGER, SOL_SOCKET
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -289,7 +289,7 @@ cdef class Channel:
         """Close at once with a reset, for a peer that would take an orderly end for the end of the data."""
         endpoint = None if self.lost else self.transport.get_extra_info("socket")
         if endpoint is not None:
-            endpoint.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+            endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         return self.abort()
 
     cdef int abort(self) except -1:

@@ -1,7 +1,7 @@
-from typing import Any
+from typing import Any, Self
 
 class Meter:
-    def __init__(self, operations: int) -> None: ...
+    def __new__(cls, operations: int) -> Self: ...
     @property
     def operations(self) -> int: ...
     @property

@@ -1,14 +1,9 @@
 from collections import deque
-from typing import Any
 
-from s3d._core.channel import Channel
 from s3d._core.fault import Fault
 from s3d._core.request import Request
 
 class RequestReader:
-    def __init__(
-        self, channel: Channel, max_head_size: int, secure: bool = ..., peer: Any = ..., local: Any = ...
-    ) -> None: ...
     @property
     def requests(self) -> deque[Request]: ...
     @property
