@@ -474,12 +474,15 @@ cdef class RemoteConnection(Channel):
                 raise ValueError("the remote changed the protocol")
             return
         self._drop_named_headers()
-        if not self.parser.should_keep_alive():
-            self.reusable = False
         response = Response.__new__(Response)
         response.status = status
         response.headers = self.headers
         bodiless = self.head_only or status == 204 or status == 304
+        if not self.parser.should_keep_alive() and not (
+            # llhttp does not know of HEAD: it takes an answer without a length for one that ends with its connection.
+            bodiless and self.parser.get_http_version() == "1.1" and b"close" not in (self.connection_names or b"")
+        ):
+            self.reusable = False
         if self.content_length >= 0:
             response.content_length = self.content_length if status != 204 and status != 304 else LENGTH_NONE
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from s3d._core.collect import Collector, chain
@@ -136,6 +136,8 @@ REQUEST_LINES = st.builds(
 def test_a_request_in_one_piece_is_what_it_is_byte_by_byte(
     loop: asyncio.AbstractEventLoop, head: bytes, rest: bytes
 ) -> None:
+    # What is wrong with a chunked body is noticed before or after its request is answered, as the bytes come.
+    assume(not rest or b"chunked" not in head)
     data = head + rest
     assert requests_in(loop, [data]) == requests_in(loop, [data[i : i + 1] for i in range(len(data))])
 
