@@ -82,7 +82,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "Connections to one remote address at most; further requests wait for one.", low=1, high=65535)]
     remote_retries: Annotated[int, Option(
         "S3D_REMOTE_RETRIES", "int", "2", REMOTE,
-        "How often a request that can be sent again is retried after a network error or a 5xx answer.", high=20)]
+        "How often a request is sent again after a network error, where that is safe. Answers are never retried.",
+        high=20)]
     remote_connect_timeout_s: Annotated[float, Option(
         "S3D_REMOTE_CONNECT_TIMEOUT", "duration", "3s", REMOTE,
         "Time to connect to the remote, TLS included.", low=0.01)]

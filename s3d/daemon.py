@@ -74,7 +74,7 @@ class Daemon:
         self._auth = config.resolve_auth()
         self._ready = False
         self._remote: Remote
-        self._service: Service
+        self._service: Service | None = None
 
     async def serve(self) -> int:
         """Start, serve until told to stop, stop. Raises `ListenError` or botocore's errors if it cannot start."""
@@ -83,11 +83,19 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, stop)
         self._remote = remote = self._build_remote()
-        await remote.start()
         servers: list[asyncio.AbstractServer] = []
         try:
-            self._service = self._build_service(loop)
-            servers += await self._listen()
+            # Finding credentials may take as long as somebody else's program or network does.
+            starting = asyncio.ensure_future(remote.start())
+            stopping = asyncio.ensure_future(stop.wait())
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                return 0
+            stopping.cancel()
+            starting.result()
+            self._service = service = self._build_service(loop)
+            servers += await self._listen(service)
             self._ready = True
             gc.collect()
             gc.freeze()
@@ -105,7 +113,8 @@ class Daemon:
     def _told_to_stop(self, stop: asyncio.Event) -> None:
         if stop.is_set():
             _log.warning("told to stop a second time: cutting the requests in flight")
-            self._service.abort()
+            if self._service is not None:
+                self._service.abort()
         stop.set()
 
     def _build_remote(self) -> Remote:
@@ -155,7 +164,7 @@ class Daemon:
             idle_timeout_s=config.idle_timeout_s, body_timeout_s=config.body_timeout_s,
         )  # fmt: skip
 
-    async def _listen(self) -> list[asyncio.AbstractServer]:
+    async def _listen(self, service: Service) -> list[asyncio.AbstractServer]:
         config = self._config
         tls = None
         if config.tls_cert is not None and config.tls_key is not None:
@@ -163,10 +172,10 @@ class Daemon:
         servers: list[asyncio.AbstractServer] = []
         for listener in config.endpoint:
             if listener.scheme == "unix":
-                servers.append(await listen_unix(self._service, listener.path))
+                servers.append(await listen_unix(service, listener.path))
             else:
                 secure = tls if listener.scheme == "https" else None
-                servers.append(await listen_tcp(self._service, listener.url, listener.host, listener.port, secure))
+                servers.append(await listen_tcp(service, listener.url, listener.host, listener.port, secure))
         return servers
 
     async def _finish(self, servers: list[asyncio.AbstractServer]) -> None:
@@ -177,14 +186,16 @@ class Daemon:
         for listener in self._config.endpoint:
             if listener.scheme == "unix":
                 remove_socket(listener.path)
-        drained = self._service.close()
+        service = self._service
+        assert service is not None
+        drained = service.close()
         if not drained.done():
-            _log.info("stopping: %d requests are in flight", self._service.active_requests)
+            _log.info("stopping: %d requests are in flight", service.active_requests)
         try:
             await asyncio.wait_for(asyncio.shield(drained), timeout_s)
         except TimeoutError:
-            _log.warning("cutting %d connections after %g s", self._service.open_connections, timeout_s)
-            self._service.abort()
+            _log.warning("cutting %d connections after %g s", service.open_connections, timeout_s)
+            service.abort()
             await drained
 
     def _addresses(self) -> str:
@@ -198,6 +209,7 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """The state of everything as plain data, for ``/_s3d/status``. No secrets."""
         remote, config, service = self._remote, self._config, self._service
+        assert service is not None  # which is whose endpoint this answers
         health, credentials = remote.health, remote.credentials
         meter = service.meter
         rows = {

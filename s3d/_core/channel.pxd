@@ -25,6 +25,7 @@ cdef class Channel:
     cdef bint write_paused        # those bytes are there: nothing more should be written
     cdef int holds                # HOLD_* that keep us from reading
     cdef bint wants_body          # read in large pieces: a body is under way
+    cdef bint mute                # the peer takes nothing any more, but may still have something to say
     cdef bint lost                # connection_lost was called, or we aborted
     cdef double progress_s        # when bytes last moved in the direction we wait for, CLOCK_MONOTONIC
     cdef int64_t received_bytes
@@ -37,6 +38,7 @@ cdef class Channel:
     cdef int writable(self) except -1
     cdef int unwritable(self) except -1
     cdef int closed(self, object error) except -1
+    cdef int send_failed(self) except -1
 
     # For subclasses: what happens to the body that arrives here.
     cdef int body_connected(self, Stage body) except -1

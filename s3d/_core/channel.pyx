@@ -158,6 +158,10 @@ cdef class Channel:
     cdef int closed(self, object error) except -1:
         return 0
 
+    cdef int send_failed(self) except -1:
+        """The peer takes nothing any more. Unless a subclass knows better, that is the end."""
+        return self.abort()
+
     cdef int body_connected(self, Stage body) except -1:
         """The chain below ``body``, which arrives on this channel, is complete and takes bytes now."""
         return 0
@@ -168,7 +172,7 @@ cdef class Channel:
 
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1:
         """Send or queue ``data``, which may be reused when this returns."""
-        if self.lost or size == 0:
+        if self.lost or self.mute or size == 0:
             return 0
         self.sent_bytes += size
         if size <= _CORK_SIZE and self._direct():
@@ -207,9 +211,9 @@ cdef class Channel:
         cdef ssize_t sent = 0
         cdef Octets corked = self.corked
         cdef Py_ssize_t first = corked.size
-        if self.lost or first + size == 0:
-            return 0
         corked.size = 0
+        if self.lost or self.mute or first + size == 0:
+            return 0
         if self._direct():
             memset(&message, 0, sizeof(message))
             spans[0].iov_base = corked.data
@@ -224,8 +228,7 @@ cdef class Channel:
                     break
             if sent < 0:
                 if errno != EAGAIN:
-                    # The peer is gone. connection_lost follows and tells whoever uses this connection.
-                    return self.abort()
+                    return self.send_failed()
                 sent = 0
         if sent < first:
             self._queue(PyBytes_FromStringAndSize(<char *>corked.data + sent, first - sent))
@@ -304,11 +307,15 @@ cdef class Channel:
 # Channels with something corked, in the order in which they came, until the loop's next turn.
 cdef list _corked = []
 cdef list _spare = []
+cdef object _cork_loop = None
 
 
 cdef int _cork(Channel channel) except -1:
-    if not _corked:
-        get_running_loop().call_soon(uncork_all)
+    global _cork_loop
+    loop = get_running_loop()
+    if not _corked or loop is not _cork_loop:
+        _cork_loop = loop  # another one than before: that has ended with something left to send
+        loop.call_soon(uncork_all)
     _corked.append(channel)
     return 0
 
@@ -319,11 +326,13 @@ def uncork_all():
     cdef list channels = _corked
     cdef Channel channel
     _corked, _spare = _spare, None
-    for channel in channels:
-        try:
-            channel.uncork()
-        except Exception:
-            _log.exception("sending on a connection failed; it is closed")
-            channel.abort()
-    channels.clear()
-    _spare = channels
+    try:
+        for channel in channels:
+            try:
+                channel.uncork()
+            except Exception:
+                _log.exception("sending on a connection failed; it is closed")
+                channel.abort()
+    finally:
+        channels.clear()
+        _spare = channels

@@ -1,5 +1,6 @@
 """A forwarded request under way: the promise of its answer, and what it takes to send it again."""
 
+from s3d._core.forward cimport Target
 from s3d._core.promise cimport Promise
 from s3d._core.remote cimport RemoteConnection
 from s3d._core.request cimport Request
@@ -14,6 +15,7 @@ cdef class Exchange(Promise):
     cdef Pulse pulse
     cdef readonly Request request
     cdef readonly object upload
+    cdef readonly Target target
     cdef readonly RemoteConnection connection
 
     cdef int _ask(self, object decide, object outcome) except -1

@@ -1,5 +1,6 @@
 from typing import Any, Protocol, type_check_only
 
+from s3d._core.forward import Target
 from s3d._core.promise import Promise
 from s3d._core.remote import RemoteConnection
 from s3d._core.request import Request
@@ -21,12 +22,15 @@ class Exchange(Promise):
         pulse: Pulse,
         request: Request,
         upload: Upload | None,
+        target: Target,
         connection: RemoteConnection,
     ) -> None: ...
     @property
     def request(self) -> Request: ...
     @property
     def upload(self) -> Any: ...
+    @property
+    def target(self) -> Target: ...
     @property
     def connection(self) -> RemoteConnection: ...
     def resolve(self, value: Any) -> int: ...

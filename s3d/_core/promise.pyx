@@ -86,6 +86,7 @@ cdef class Promise:
         try:
             value = transform(outcome)
         except BaseException as error:
+            _drop(outcome)
             self.error = error
             return self._settle()
         if isinstance(value, Promise):

@@ -20,7 +20,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 from s3d._core.channel cimport Channel, monotonic
 from s3d._core.fault cimport Fault, FaultCode
@@ -42,6 +42,8 @@ cdef object _RequestParser = httptools.HttpRequestParser
 cdef object _ParserError = httptools.HttpParserError
 cdef object _ParserUpgrade = httptools.HttpParserUpgrade
 
+# Requests that one read may bring. A pipelining client sends a few; 256 KiB of the smallest would be ten thousand.
+cdef Py_ssize_t _MAX_QUEUED = 256
 # A trailer section larger than this is not a checksum any more.
 cdef Py_ssize_t _MAX_TRAILER_SIZE = 8192
 
@@ -248,7 +250,8 @@ cdef class RequestReader:
             if value.lower() == b"100-continue":
                 self.expects_continue = True
             else:
-                self._refuse(FaultCode.INVALID_ARGUMENT, f"The Expect header asks for something unknown: {value!r}.")
+                self._refuse(FaultCode.INVALID_ARGUMENT, "The Expect header asks for something unknown: "
+                             f"{value.decode('latin-1')}.")
         elif size == 10 and lower == b"connection":
             self.names_connection = True
         elif size == 14 and lower == b"content-length":
@@ -263,7 +266,7 @@ cdef class RequestReader:
             else:
                 self._refuse(FaultCode.NOT_IMPLEMENTED,
                              "A header you provided implies functionality that is not implemented: "
-                             f"Transfer-Encoding {value!r}; only chunked is.")
+                             f"Transfer-Encoding {value.decode('latin-1')}; only chunked is.")
 
     cdef int _on_trailer(self, Py_ssize_t size) except -1:
         # HTTP's own trailer fields carry nothing that S3 reads (aws-chunked has its own, inside the body).
@@ -299,13 +302,22 @@ cdef class RequestReader:
         if self.fault is not None:
             raise self.fault
         self._add_request(method, http_1_0, keep_alive)
+        if self.fault is not None:
+            raise self.fault
         self.upgraded = self.body is not None and self.parser.should_upgrade()
 
     cdef int _add_request(self, bytes method, bint http_1_0, bint keep_alive) except -1:
         """The head is complete: make its request, and the body that will arrive."""
         cdef Incoming body
         cdef Py_ssize_t mark
-        cdef Request request = Request.__new__(Request)
+        cdef Request request
+        if len(self.requests) >= _MAX_QUEUED:
+            self._refuse(FaultCode.SLOW_DOWN, f"More than {_MAX_QUEUED} requests wait on this connection.")
+            return 0
+        if memchr(<const char *>self.url, c"#", len(self.url)):
+            self._refuse(FaultCode.INVALID_URI, "A request target has no fragment: write # in a key as %23.")
+            return 0
+        request = Request.__new__(Request)
         request.method = method
         request.target = self.url
         mark = self.url.find(b"?")

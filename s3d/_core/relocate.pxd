@@ -8,5 +8,8 @@ from s3d._core.stage cimport Stage
 cdef class Relocation(Stage):
     cdef Stage source            # connected when we are; None afterwards
     cdef bytes location          # XML text of the element's new content
-    cdef bytearray document      # from the first "<" on, None before
+    cdef bytearray document      # what has not been passed on yet
+    cdef bint holding            # its first element has begun
     cdef bint passing            # the document is too large to be rewritten: pass it on as it is
+
+    cdef Py_ssize_t _prologue(self) except -1

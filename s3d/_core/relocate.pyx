@@ -11,13 +11,14 @@ cdef Py_ssize_t _MAX_DOCUMENT_SIZE = 65536
 cdef class Relocation(Stage):
     """A source that brings ``source``'s document with the content of ``<Location>`` replaced.
 
-    ``location`` is XML text, escaped already. White space before the document passes at once; the document itself is
-    kept until its end.
+    ``location`` is XML text, escaped already. White space and the XML declaration pass at once, in whichever order a
+    store sends them to keep the connection alive; from the first element on, the document is kept until its end.
     """
 
     def __init__(self, Stage source not None, bytes location not None):
         self.source = source
         self.location = location
+        self.document = bytearray()
 
     cdef int connect(self, Stage down) except -1:
         cdef Stage source = self.source
@@ -33,32 +34,50 @@ cdef class Relocation(Stage):
         return Stage.cancel(self, error)
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
-        cdef Py_ssize_t start = 0
         cdef bytes held
+        cdef Py_ssize_t passed
         if self.passing:
             return self.down.write(data, size)
-        if self.document is None:
-            while start < size and data[start] != 60:  # "<"
-                start += 1
-            if start:
-                self.down.write(data, start)
-            if start == size or self.down is None:
-                return 0
-            self.document = bytearray()
-        self.document += (<char *>data)[start:size]
+        self.document += (<char *>data)[:size]
+        if not self.holding:
+            passed = self._prologue()
+            if passed:
+                held = bytes(self.document[:passed])
+                del self.document[:passed]
+                self.down.write(<const uint8_t *><char *>held, len(held))
+                if self.down is None:
+                    return 0
         if len(self.document) > _MAX_DOCUMENT_SIZE:
             held = bytes(self.document)
-            self.document = None
+            self.document.clear()
             self.passing = True
             return self.down.write(<const uint8_t *><char *>held, len(held))
         return 0
+
+    cdef Py_ssize_t _prologue(self) except -1:
+        """How much of the document can go at once: white space and declarations before its first element."""
+        cdef Py_ssize_t at = 0, end, size = len(self.document)
+        while at < size:
+            if self.document[at] in b" \t\r\n":
+                at += 1
+            elif self.document[at] != 60 or at + 1 == size:  # "<"
+                break
+            elif self.document[at + 1] != 63:  # "?"
+                break
+            else:
+                end = self.document.find(b"?>", at)
+                if end < 0:
+                    return at
+                at = end + 2
+        self.holding = at + 1 < size or (at < size and self.document[at] != 60)
+        return at
 
     cdef int finish(self) except -1:
         cdef bytes document
         cdef Py_ssize_t first, last
         if self.document:
             document = bytes(self.document)
-            self.document = None
+            self.document.clear()
             first = document.find(b"<Location>")
             last = document.find(b"</Location>", first)
             if first >= 0 and last >= 0:

@@ -49,6 +49,8 @@ cdef class RemoteConnection(Channel):
     cdef int64_t content_length
     cdef bint chunked
     cdef bint parsed                    # llhttp has seen bytes of it
+    cdef Py_ssize_t framing_size        # bytes llhttp has seen since the last of a body
+    cdef double muted_since_s           # when sending failed, while the answer may still come
     cdef bint complete                  # the parser saw its end
     cdef bint overrun                   # bytes followed that nobody asked for
     cdef bint interim                   # a 100 Continue has arrived

@@ -47,6 +47,8 @@ cdef object _ParserError = httptools.HttpParserError
 
 # How long to wait for 100 Continue before sending the body all the same (RFC 9110 §10.1.1 leaves it to the client).
 cdef double _CONTINUE_TIMEOUT_S = 1.0
+# How long an answer may take that the remote had sent before it stopped listening.
+cdef double _LAST_WORDS_S = 2.0
 cdef Py_ssize_t _MAX_HEAD_SIZE = 262144
 
 # Header lines on their way into one `Response`, within one call.
@@ -121,6 +123,7 @@ cdef class RemoteConnection(Channel):
         self.content_length = -1
         self.chunked = False
         self.parsed = False
+        self.framing_size = 0
         self.complete = False
         self.overrun = False
         self.interim = False
@@ -190,6 +193,7 @@ cdef class RemoteConnection(Channel):
         if self.received_bytes == size and self._scan(data, size):
             return 0
         self.parsed = True
+        self.framing_size += size
         if self.parser is None:
             self.parser = _ResponseParser(self)
         try:
@@ -305,6 +309,8 @@ cdef class RemoteConnection(Channel):
                 return self._fail(RemoteError(RemoteFailure.PROTOCOL, "the remote's answer has too large a head", True))
             return 0
         body = self.body
+        if not self.complete and self.framing_size > _MAX_HEAD_SIZE:
+            return self._fail(RemoteError(RemoteFailure.PROTOCOL, "the remote's answer is all framing", True))
         if body is not None and body.length >= 0 and not body.complete:
             self.body_left = body.length - body.arrived
             self.parser = None
@@ -320,6 +326,11 @@ cdef class RemoteConnection(Channel):
         cdef Response response = self.response
         cdef _Outgoing outgoing = self.outgoing
         self.promise = None
+        if outgoing is None and self.mute and response.status < 300:
+            error = RemoteError(RemoteFailure.PROTOCOL, "the remote answered before it had the whole request", True)
+            self._fail(error)
+            promise.reject(error)
+            return 0
         if outgoing is not None:
             # The remote answers without the rest of our body.
             self.outgoing = None
@@ -377,6 +388,14 @@ cdef class RemoteConnection(Channel):
             body.break_off(error)
         if promise is not None:
             promise.reject(error)
+        return 0
+
+    cdef int send_failed(self) except -1:
+        # A server that refuses an upload answers and closes; its answer may lie in our receive buffer. Send no more,
+        # read on: the answer comes now, or the end of the connection does.
+        self.mute = True
+        self.muted_since_s = monotonic()
+        self.reusable = False
         return 0
 
     cdef bint half_closed(self) except -1:
@@ -505,6 +524,7 @@ cdef class RemoteConnection(Channel):
         return 0
 
     def on_body(self, bytes data not None):
+        self.framing_size = 0
         if self.complete or self.body is None:
             self.overrun = True
         else:
@@ -528,6 +548,9 @@ cdef class RemoteConnection(Channel):
             self._fail(RemoteError(
                 RemoteFailure.TIMED_OUT, f"the exchange with the remote took longer than {self.total_timeout_s:g} s",
                 self.response is not None))
+        elif self.mute and self.promise is not None:
+            if now - self.muted_since_s > _LAST_WORDS_S:
+                self._fail(self._disconnected())
         elif self.continue_since_s > 0:
             if now - self.continue_since_s > _CONTINUE_TIMEOUT_S:
                 self._begin_body()
@@ -539,7 +562,14 @@ cdef class RemoteConnection(Channel):
         elif self.outgoing is not None:
             pass  # we wait for our client, whose own time limit runs
         elif self.promise is not None:
-            if now - self.progress_s > self.first_byte_timeout_s:
+            idle_s = self.unsent_for(now)
+            if self.unsent_seen > 0:
+                # The kernel is still sending what we have handed over; the remote's time begins when it has it all.
+                self.progress_s = now
+                if idle_s > self.stall_timeout_s:
+                    self._fail(RemoteError(
+                        RemoteFailure.TIMED_OUT, f"the remote took no byte for {self.stall_timeout_s:g} s"))
+            elif now - self.progress_s > self.first_byte_timeout_s:
                 self._fail(RemoteError(
                     RemoteFailure.TIMED_OUT, f"the remote did not answer within {self.first_byte_timeout_s:g} s"))
         elif self.body is not None and (self.holds == 0 or not self.body.connected):

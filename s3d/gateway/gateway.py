@@ -23,12 +23,21 @@ from s3d.s3.operations import OperationTable
 Answer = Response | Promise | Awaitable[Response]
 
 
+_HASHES_OF_NOTHING = frozenset((
+    b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", b"UNSIGNED-PAYLOAD",
+    b"STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+))  # fmt: skip
+"""What a request without a body may say of it."""
+
+
 class Gateway:
     """Carries out S3 requests. ``max_object_size_bytes`` bounds a request's body."""
 
     def __init__(self, remote: Remote, operations: OperationTable, *, max_object_size_bytes: int) -> None:
         self._remote = remote
         self._max_object_size_bytes = max_object_size_bytes
+        self._uploads = frozenset(operations.index(name) for name in ("PutObject", "UploadPart"))
         self._post_object = operations.index("PostObject")
         self._relocated = frozenset(operations.index(name) for name in ("CompleteMultipartUpload", "CreateBucket"))
         self.cors = CorsRules(remote)
@@ -43,8 +52,16 @@ class Gateway:
         if request.operation == self._post_object:
             raise S3Error("NotImplemented", "s3d does not take form uploads (POST Object) yet; use PUT.")
         upload = None
+        if (
+            request.content_length == 0
+            and request.operation in self._uploads
+            and (request.header(b"content-length") is None)
+        ):
+            raise S3Error("MissingContentLength")
         if request.content_length != 0 or request.method in (b"PUT", b"POST"):
             upload = plan_upload(request, self._max_object_size_bytes, context)
+        elif context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
+            raise S3Error("XAmzContentSHA256Mismatch")
         promise = self._remote.forward(request, upload)
         if request.operation in self._relocated:
             return promise.then(partial(self._relocate, request))

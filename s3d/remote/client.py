@@ -4,9 +4,9 @@ On the hot path (target known, an idle connection at hand) `Remote.forward` sign
 else is a coroutine behind the same promise: resolving an address, opening a connection, waiting for one, following a
 bucket to its region, sending again what can be sent again.
 
-A request is sent again only when nothing of its body has been read and its connection broke before the first byte of
-an answer; conditional and POST requests never, since they may have been carried out. Error answers of the remote are
-the client's to retry: two layers of retries multiply.
+A request is sent again when no connection could be made for it, or when it only reads and its connection broke before
+the first byte of an answer; anything else may have been carried out. Error answers of the remote are the client's to
+retry: two layers of retries multiply.
 
 Tasks: one sweeper (time limits of all connections, four times a second), one probe while the remote is offline, and
 one task for each request off the hot path. All state is touched on the event loop's thread only.
@@ -15,12 +15,12 @@ one task for each request off the hot path. All state is touched on the event lo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import ssl
 import time
 from collections.abc import Coroutine
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -42,13 +42,18 @@ from s3d.remote.credentials import CredentialSource
 from s3d.remote.endpoint import EndpointError, Endpoints, Origin
 from s3d.remote.health import Health
 from s3d.remote.pool import Pool
-from s3d.s3.errors import MAX_ERROR_BYTES, S3Error, parse_error
+from s3d.s3.errors import MAX_ERROR_BYTES, ErrorBody, S3Error, parse_error
 
 _log = logging.getLogger("s3d.remote")
 
 _EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _SWEEP_INTERVAL_S = 0.25
 _PROBE_INTERVAL_S = 1.0
+_ABOUT_US = frozenset(
+    ("SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+     "RequestTimeTooSkewed")
+)  # fmt: skip
+"""What the remote says of the signature, which is ours."""
 _MAX_HOPS = 2
 """Regions that one request is sent on to: a remote that names another one each time is not to be followed for ever."""
 
@@ -80,6 +85,7 @@ class Remote:
         self.endpoints = Endpoints(session, url, region, addressing)
         self.credentials = CredentialSource(session, self._credentials_changed)
         self.health = Health()
+        self._clock_offset_s = 0.0
         self._tls = tls
         self._limits = limits
         # A pool lives as long as a bucket's target or a connection refers to it: in virtual-host style each bucket has
@@ -119,12 +125,16 @@ class Remote:
         Cancelling the promise cuts the connection that carries the request.
         """
         target = self.endpoints.known(request.bucket)
-        if target is not None and not self.health.refusing and (request.body is None or upload_flows(upload)):
+        if target is not None and (request.body is None or upload_flows(upload)):
             pool = target.pool or self._pool(target)
-            connection = pool.take(request.body is not None)
+            connection = pool.take(not repeatable(request))
             if connection is not None:
-                exchange = Exchange(self, self.health, request, upload, connection)
-                return self._start(connection, target, request, upload, exchange)
+                exchange = Exchange(self, self.health, request, upload, target, connection)
+                try:
+                    return self._start(connection, target, request, upload, exchange)
+                except BaseException:
+                    connection.abandon()
+                    raise
         return self._spawn(self._send(request, upload))
 
     def _start(
@@ -135,7 +145,7 @@ class Remote:
         upload: Upload | None,
         promise: Promise | None = None,
     ) -> Promise:
-        now_s = int(time.time())
+        now_s = int(time.time() + self._clock_offset_s)
         head_only = request.method == b"HEAD"
         if upload is None:
             head = forward_head(request, target, _EMPTY_SHA256, -1, None, False, now_s)
@@ -153,14 +163,14 @@ class Remote:
 
     def answered(self, exchange: Exchange, response: Response) -> Response | Promise:
         """An answer that may be more than an answer; see `Exchange`."""
-        return self._answered(exchange.request, exchange.upload, response)
+        return self._answered(exchange.request, exchange.upload, response, exchange.target, 0)
 
     def failed(self, exchange: Exchange, error: BaseException) -> Promise:
         """No answer. A reused connection may have been closing just as the request was sent on it: try another."""
         if isinstance(error, RemoteError):
             if exchange.connection.exchanges > 1 and self._limits.retries > 0 and resendable(exchange.request, error):
-                return self._spawn(self._send(exchange.request, exchange.upload, fresh=True))
-            self.health.failed(error)
+                return self._spawn(self._send(exchange.request, exchange.upload, attempt=1))
+            self._note(error, exchange.target)
         raise error
 
     # Off the hot path.
@@ -183,25 +193,27 @@ class Remote:
         else:
             promise.resolve(task.result())
 
-    async def _send(self, request: Request, upload: Upload | None, fresh: bool = False, hops: int = 0) -> Response:
-        """Send ``request`` with all patience that the limits allow. ``fresh``: on a new connection.
+    async def _send(self, request: Request, upload: Upload | None, attempt: int = 0, hops: int = 0) -> Response:
+        """Send ``request`` with all patience that the limits allow.
 
-        ``hops`` counts the regions that the request was sent on to.
+        ``attempt`` counts how often it was sent before, ``hops`` the regions and clocks that it was adjusted to.
         """
         if request.body is not None and not upload_flows(upload):
             await verified(request, upload)
         deadline_s = time.monotonic() + self._limits.connect_timeout_s
-        attempt = 0
         while True:
             target = self._target(request.bucket)
-            if self.health.refusing:
-                raise RemoteError(RemoteFailure.CONNECT, f"the remote is offline: {self.health.last_error}")
             try:
                 connection = await self._pool(target).acquire(
-                    request.body is not None, fresh, deadline_s - time.monotonic()
+                    not repeatable(request), attempt > 0, deadline_s - time.monotonic()
                 )
                 # No await between here and the start: the connection is ours only by not letting others run.
-                response = await self._start(connection, target, request, upload)
+                try:
+                    promise = self._start(connection, target, request, upload)
+                except BaseException:
+                    connection.abandon()
+                    raise
+                response = await promise
             except RemoteError as error:
                 attempt += 1
                 delay_s = random.uniform(0.5, 1.0) * 0.05 * 2**attempt
@@ -210,44 +222,59 @@ class Remote:
                     or not resendable(request, error)
                     or time.monotonic() + delay_s >= deadline_s
                 ):
-                    self._failed_for_good(error, deadline_s)
+                    self._note(error, target)
                     raise
-                fresh = True
                 await asyncio.sleep(delay_s)
                 continue
-            answer = self._answered(request, upload, response, hops)
+            answer = self._answered(request, upload, response, target, hops)
             return await answer if isinstance(answer, Promise) else answer
 
-    def _failed_for_good(self, error: RemoteError, deadline_s: float) -> None:
-        self.health.failed(error)
-        if error.failure == RemoteFailure.CONNECT and time.monotonic() >= deadline_s - 0.1:
-            self.health.refuse_at_once()
+    def _note(self, error: RemoteError, target: Target) -> None:
+        self.health.failed(error, target.origin == self.endpoints.service()[0])
 
     def _answered(
-        self, request: Request, upload: Upload | None, response: Response, hops: int = 0
+        self, request: Request, upload: Upload | None, response: Response, target: Target, hops: int
     ) -> Response | Promise:
         self.health.succeeded()
         status = response.status
-        if status < 300 or status not in (301, 307, 400):
+        if status < 300:
+            self.credentials.accepted()
             if status == 204 and request.method == b"DELETE" and not request.key and not request.query:
                 self.endpoints.forget(request.bucket)
             return response
-        if not request.bucket or hops >= _MAX_HOPS:
+        if status not in (301, 302, 307, 400, 403, 404) or (status == 404 and response.header(b"x-amz-request-id")):
             return response
-        return self._spawn(self._redirected(request, upload, response, hops))
+        return self._spawn(self._judged(request, upload, response, target, hops))
 
-    async def _redirected(self, request: Request, upload: Upload | None, response: Response, hops: int) -> Response:
-        """The remote may have said that the bucket lives in another region: follow it there, or relay the answer."""
+    async def _judged(
+        self, request: Request, upload: Upload | None, response: Response, target: Target, hops: int
+    ) -> Response:
+        """An answer that may be about us, or not be S3's: send again where that helps, refuse, or relay it."""
         body = await read_body(response, MAX_ERROR_BYTES)
+        if request.method != b"HEAD":
+            response.body, response.content_length = body, len(body)
         error = parse_error(body)
+        code = error.code if error is not None else ""
+        if code in _ABOUT_US:
+            return await self._rejected(request, upload, response, code, hops)
+        if not _is_s3(response, error, request.method == b"HEAD"):
+            # A captive portal, a proxy's error page: whatever it says of an object, it does not know.
+            failure = RemoteError(
+                RemoteFailure.PROTOCOL, f"the remote's answer, status {response.status}, is not that of an S3", True
+            )
+            self._note(failure, target)
+            raise failure
+        if not request.bucket or hops >= _MAX_HOPS or response.status not in (301, 307, 400):
+            return response
         header = response.header(b"x-amz-bucket-region")
         region = header.decode("ascii", "replace") if header else error.region if error is not None else ""
-        moved = response.status in (301, 307) or (error is not None and error.code == "AuthorizationHeaderMalformed")
+        moved = response.status in (301, 307) or code == "AuthorizationHeaderMalformed"
         if request.method == b"HEAD" and response.status == 400 and header:
             moved = True  # the error's code would stand in a body that HEAD does not have
-        if not region or not moved or not self.endpoints.learn_region(request.bucket, region):
-            if request.method != b"HEAD":
-                response.body, response.content_length = body, len(body)
+        # Requests that were under way when another one learnt the region follow it as well: what counts is the region
+        # that this one was signed for.
+        signed_for = target.signer.region.decode() if target.signer is not None else ""
+        if not moved or region in ("", signed_for) or not self.endpoints.learn_region(request.bucket, region):
             return response
         if request.body is not None and request.body.connected:
             raise S3Error(
@@ -255,6 +282,32 @@ class Remote:
                 f"The bucket is in the region {region}, which s3d has only learnt now. Please send the request again.",
             )
         return await self._send(request, upload, hops=hops + 1)
+
+    async def _rejected(
+        self, request: Request, upload: Upload | None, response: Response, code: str, hops: int
+    ) -> Response:
+        """The remote does not accept our signature. The client's was taken off, so it is none of the client's doing."""
+        if code == "RequestTimeTooSkewed" and hops < _MAX_HOPS and self._set_clock(response):
+            if request.body is None or not request.body.connected:
+                return await self._send(request, upload, hops=hops + 1)
+        else:
+            self.credentials.rejected(code)
+            self.health.well = False  # so that the next success is noticed
+        raise S3Error(
+            "ServiceUnavailable", f"The remote does not accept the credentials or the clock of s3d itself ({code})."
+        )
+
+    def _set_clock(self, response: Response) -> bool:
+        """Sign by the remote's clock from now on, if its answer tells it: clocks of edge nodes lie."""
+        try:
+            date = parsedate_to_datetime((response.header(b"date") or b"").decode("latin-1"))
+        except (TypeError, ValueError):
+            return False
+        self._clock_offset_s = date.timestamp() - time.time()
+        _log.warning(
+            "this machine's clock is %.0f s behind the remote's; signing by the remote's", self._clock_offset_s
+        )
+        return True
 
     def _target(self, bucket: str) -> Target:
         try:
@@ -294,11 +347,15 @@ class Remote:
                 pool.sweep(now_s)
 
     async def _probe(self) -> None:
-        """Ask for a first sign of life, then again and again while the remote is offline."""
+        """Ask for a first sign of life, then again and again while the remote is not online."""
         while True:
-            if self.health.state in ("unknown", "offline"):
-                with contextlib.suppress(S3Error):
+            if self.health.state != "online":
+                try:
                     await self._probe_once()
+                except S3Error:
+                    pass  # every connection is in use: whoever uses them will find out
+                except Exception:
+                    _log.exception("probing the remote failed")
             await asyncio.sleep(random.uniform(0.8, 1.2) * _PROBE_INTERVAL_S)
 
     async def _probe_once(self) -> None:
@@ -315,7 +372,7 @@ class Remote:
                 b"HEAD / HTTP/1.1\r\nhost: %b\r\nuser-agent: s3d-probe\r\n\r\n" % host, head_only=True
             )
         except RemoteError as error:
-            self.health.failed(error)
+            self.health.failed(error, True)
             return
         response.discard()
         self.health.latency_s = time.monotonic() - began_s
@@ -327,15 +384,34 @@ def upload_flows(upload: Upload | None) -> bool:
     return upload is not None and upload.forward_length > 0
 
 
+def repeatable(request: Request) -> bool:
+    """Whether carrying ``request`` out twice is the same as once: nothing else is sent again once it was sent.
+
+    Idempotent by RFC 9110 are PUT and DELETE, too, but not to their clients: the second DELETE of a bucket answers 404,
+    in a versioned one it makes a second delete marker.
+    """
+    return request.method in (b"GET", b"HEAD") and request.body is None
+
+
 def resendable(request: Request, error: RemoteError) -> bool:
     """Whether ``request`` can be sent again after ``error`` without being carried out twice, or half."""
     if error.answered or (request.body is not None and request.body.connected):
         return False
     if error.failure == RemoteFailure.CONNECT:
         return True
-    if error.failure != RemoteFailure.DISCONNECTED or request.method == b"POST":
-        return False
-    return request.method in (b"GET", b"HEAD") or not (request.header(b"if-match") or request.header(b"if-none-match"))
+    return error.failure == RemoteFailure.DISCONNECTED and repeatable(request)
+
+
+def _is_s3(response: Response, error: ErrorBody | None, head_only: bool) -> bool:
+    """Whether ``response`` comes from an S3: it has an error document or a request id.
+
+    HEAD has no document, and some stores send no id; what they do not send is a page.
+    """
+    if error is not None or response.header(b"x-amz-request-id") or response.header(b"x-amz-id-2"):
+        return True
+    if response.status not in (302, 404):
+        return True
+    return head_only and response.status == 404 and b"html" not in (response.header(b"content-type") or b"")
 
 
 async def read_body(response: Response, limit: int) -> bytes:

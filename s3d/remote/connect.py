@@ -48,7 +48,7 @@ async def connect(
         raise RemoteError(
             RemoteFailure.CONNECT, f"the remote {origin} could not be connected within {timeout_s:g} s"
         ) from None
-    except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+    except (OSError, ssl.SSLError, ValueError) as error:  # ValueError: a name that cannot be a host's
         raise RemoteError(RemoteFailure.CONNECT, f"the remote {origin} cannot be connected: {error}") from error
 
 
@@ -63,33 +63,58 @@ async def _connect(origin: Origin, make: Callable[[], RemoteConnection], tls: ss
         return cast(RemoteConnection, connection)
     # CONNECT for both schemes: the requests then are the same as without a proxy, signature and all.
     parts = urlsplit(proxy)
-    reader, writer = await asyncio.open_connection(
-        parts.hostname, parts.port or (443 if parts.scheme == "https" else 80),
-        ssl=tls if parts.scheme == "https" else None, limit=_MAX_PROXY_HEAD_SIZE,
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    head = f"CONNECT {host}:{origin.port} HTTP/1.1\r\nHost: {host}:{origin.port}\r\n"
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        head += f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+    transport, tunnel = await loop.create_connection(
+        lambda: _Tunnel(head + "\r\n", loop), parts.hostname, parts.port or (443 if parts.scheme == "https" else 80),
+        ssl=tls if parts.scheme == "https" else None,
     )  # fmt: skip
     try:
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        head = f"CONNECT {host}:{origin.port} HTTP/1.1\r\nHost: {host}:{origin.port}\r\n"
-        if parts.username:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            head += f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
-        writer.write((head + "\r\n").encode())
-        answer = await reader.readuntil(b"\r\n\r\n")
-        status = answer.split(b"\r\n", 1)[0]
+        status = await tunnel.status
         if not status.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")):
             raise OSError(f"the proxy {parts.hostname} refused: {status.decode('latin-1')}")
-        protocol = make()
-        transport: asyncio.BaseTransport = writer.transport
-        if context is not None:
-            upgraded = await loop.start_tls(writer.transport, cast(Any, protocol), context, server_hostname=origin.host)
+        connection = make()
+        if context is None:
+            # uvloop chooses how to read when it starts to: start again for the new protocol.
+            transport.pause_reading()
+            transport.set_protocol(cast(Any, connection))
+            connection.connection_made(transport)
+            transport.resume_reading()
+        else:
+            upgraded = await loop.start_tls(transport, cast(Any, connection), context, server_hostname=origin.host)
             if upgraded is None:
                 raise OSError("the connection ended during the TLS handshake")
-            transport = upgraded
-        else:
-            writer.transport.set_protocol(cast(Any, protocol))
-        if not protocol.attached:
-            protocol.connection_made(cast(asyncio.Transport, transport))
+            if not connection.attached:
+                connection.connection_made(cast(asyncio.Transport, upgraded))
     except BaseException:
-        writer.transport.abort()
+        transport.abort()
         raise
-    return protocol
+    return connection
+
+
+class _Tunnel(asyncio.Protocol):
+    """Asks a proxy for a tunnel; ``status`` brings the status line of its answer. The tunnel is silent until used."""
+
+    def __init__(self, head: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.status: asyncio.Future[bytes] = loop.create_future()
+        self._head = head.encode()
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(self._head)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if self.status.done():
+            return
+        if b"\r\n\r\n" in self._answer:
+            self.status.set_result(self._answer.split(b"\r\n", 1)[0])
+        elif len(self._answer) > _MAX_PROXY_HEAD_SIZE:
+            self.status.set_exception(OSError("the proxy's answer is too large"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.status.done():
+            self.status.set_exception(OSError("the proxy closed the connection"))

@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import datetime
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
 import botocore.session
 from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import BotoCoreError
 
 from s3d._core.sigv4 import Credentials
 
@@ -28,7 +28,7 @@ some thirty times before it matters."""
 _RETRY_INTERVAL_S = 5.0
 """How soon to look again while there are none."""
 
-State = Literal["ok", "missing", "expired", "error"]
+State = Literal["ok", "missing", "expired", "rejected", "error"]
 
 
 class CredentialSource:
@@ -42,6 +42,7 @@ class CredentialSource:
         self._changed = changed
         self._found: Any = None
         self._current: Credentials | None = None
+        self._frozen: tuple[Any, ...] = ()
         self._task: asyncio.Task[None] | None = None
         self.state: State = "missing"
         self.error = ""
@@ -59,6 +60,17 @@ class CredentialSource:
         if expires is None:
             return None
         return float((expires - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+    def rejected(self, code: str) -> None:
+        """The remote does not accept what was signed with these credentials. They are looked at again soon."""
+        if self.state == "ok":
+            self.state, self.error = "rejected", f"the remote answers {code} to what is signed with them"
+            _log.error("the remote does not accept s3d's credentials: it answers %s", code)
+
+    def accepted(self) -> None:
+        """The remote has carried out something that was signed with these credentials."""
+        if self.state == "rejected":
+            self.state, self.error = "ok", ""
 
     async def start(self) -> None:
         """Resolve the credentials once, and keep them fresh from then on."""
@@ -82,11 +94,11 @@ class CredentialSource:
     async def _refresh(self) -> None:
         # One refresh at a time: only `start`, and then only the task, calls this.
         try:
-            found, frozen = await asyncio.to_thread(self._resolve)
-        except (BotoCoreError, OSError, ValueError, RuntimeError) as error:
+            found, frozen = await _in_thread(self._resolve)
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises, ClientError of STS among it
             expires_in_s = self.expires_in_s
             if self._current is not None and (expires_in_s is None or expires_in_s > 0):
-                _log.warning("refreshing the remote credentials failed, they expire in %.0f s: %s", expires_in_s, error)
+                _log.warning("refreshing the remote's credentials failed: %s", error)
                 return
             self._set(None, "error" if self._current is None else "expired", str(error))
             return
@@ -97,14 +109,17 @@ class CredentialSource:
         self.source = str(getattr(found, "method", ""))
         token = frozen.token.encode() if frozen.token else None
         known = self._current
-        if known is None or known.access_key != frozen.access_key.encode() or known.session_token != token:
+        secret = (frozen.access_key, frozen.secret_key, frozen.token)
+        if known is None or secret != self._frozen:
+            self._frozen = secret
             self._set(Credentials(frozen.access_key.encode(), frozen.secret_key.encode(), token), "ok", "")
-        self.state, self.error = "ok", ""
+        if self.state != "rejected":
+            self.state, self.error = "ok", ""
 
     def _resolve(self) -> tuple[Any, Any]:
         """Runs in a thread: may read files, start processes and ask metadata services."""
         found = self._found
-        if found is None:
+        if found is None or self.state == "rejected":
             # A session remembers that it found nothing; ask its resolver anew instead.
             found = self._session.get_component("credential_provider").load_credentials()
         if found is None:
@@ -118,3 +133,29 @@ class CredentialSource:
         if credentials is not self._current:
             self._current = credentials
             self._changed(credentials)
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """Run ``work`` in a daemon thread: one that hangs in a metadata service must not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: Exception | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="credentials", daemon=True).start()
+    return await done

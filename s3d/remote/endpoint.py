@@ -15,7 +15,8 @@ from s3d._core.forward import Target
 from s3d._core.sigv4 import Credentials, Signer
 
 _MAX_BUCKETS = 10_000
-"""Buckets whose target or region is remembered; past it the one used longest ago is looked up again."""
+"""Buckets whose target or region is remembered; past it the one remembered longest is looked up again."""
+_MAX_SIGNERS = 100
 
 
 _REGION = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
@@ -77,7 +78,6 @@ class Endpoints:
         """The target of ``bucket`` ("" for the service). Raises `EndpointError`; needs credentials to be in use."""
         known = self._targets.get(bucket)
         if known is not None:
-            self._targets.move_to_end(bucket)
             return known
         if self._credentials is None:
             raise EndpointError("there are no credentials to sign with")
@@ -92,11 +92,11 @@ class Endpoints:
         return target
 
     def learn_region(self, bucket: str, region: str) -> bool:
-        """The remote says that ``bucket`` lives in ``region``; returns whether that is news, and a region's name."""
+        """The remote says that ``bucket`` lives in ``region``; returns whether that can be a region's name."""
         if not _REGION.fullmatch(region):
             return False
         if self._regions.get(bucket, self.region) == region:
-            return False
+            return True
         self._regions[bucket] = region
         self._regions.move_to_end(bucket)
         if len(self._regions) > _MAX_BUCKETS:
@@ -114,6 +114,8 @@ class Endpoints:
         if signer is None:
             assert self._credentials is not None
             signer = Signer(self._credentials, region.encode(), service.encode())
+            if len(self._signers) >= _MAX_SIGNERS:
+                self._signers.clear()  # targets keep theirs
             self._signers[region, service] = signer
         return signer
 

@@ -23,12 +23,11 @@ class Health(Pulse):
 
     - *unknown*: nothing was asked yet.
     - *online*: the last request was answered, whatever the answer.
-    - *degraded*: the last request was not answered whole, but connections can be made.
-    - *offline*: no connection can be made, or several requests in a row went unanswered. The probe asks once a second,
-      and the first answer of any kind leaves the state.
+    - *degraded*: the last request was not answered whole, or one of the remote's addresses cannot be connected.
+    - *offline*: the service's own address cannot be connected, or several requests in a row went unanswered.
 
-    Offline by time-out, `refusing` is true: each request would wait its whole limit for nothing, so they fail at once
-    and the probe finds out. Where connections are refused at once, trying costs nothing and recovery needs no probe.
+    In every state but *online* a probe asks once a second, and the first answer of any kind leads back there. The state
+    tells people; it stops no request (each pool knows for its own address when trying is of no use).
 
     As a `Pulse` it is well while *online*: the hot path reports nothing then.
     """
@@ -38,32 +37,26 @@ class Health(Pulse):
         self.since_s = time.monotonic()
         self.last_error = ""
         self.latency_s: float | None = None
-        self.refusing = False
         self._failures = 0
 
     def succeeded(self) -> None:
         """The remote answered."""
         if not self.well:
             self._failures = 0
-            self.refusing = False
             self.well = True
             self._enter("online")
 
-    def failed(self, error: RemoteError) -> None:
-        """A request was not answered, or not whole, because of ``error``."""
+    def failed(self, error: RemoteError, service: bool) -> None:
+        """A request was not answered, or not whole, because of ``error``; ``service``: at the service's own address."""
         self._failures += 1
         self.well = False
         self.last_error = str(error)
-        if error.failure == RemoteFailure.CONNECT or (
+        if (error.failure == RemoteFailure.CONNECT and service) or (
             error.failure == RemoteFailure.TIMED_OUT and not error.answered and self._failures >= _OFFLINE_AFTER
         ):
             self._enter("offline")
         elif self.state != "offline":
             self._enter("degraded")
-
-    def refuse_at_once(self) -> None:
-        """Connecting took its whole time limit: let nobody else wait for that until the probe gets through."""
-        self.refusing = True
 
     def _enter(self, state: State) -> None:
         if state == self.state:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections import deque
@@ -12,8 +13,11 @@ from s3d.remote.connect import connect
 from s3d.remote.endpoint import Origin
 from s3d.s3.errors import S3Error
 
+_log = logging.getLogger("s3d.remote")
+
 _IDLE_S = 50.0
 """How long an unused connection is kept. Servers close after 5 to 75 s; whoever closes first, nothing is lost."""
+_CLOSED_S = 1.0
 _SURE_S = 4.0
 """How recently a connection must have been used to carry a body that cannot be sent again. S3 and the servers like it
 keep idle connections for 5 s and more; a body that meets a connection being closed would be lost with it."""
@@ -43,7 +47,12 @@ class Pool:
         self._idle: list[RemoteConnection] = []
         self._open: set[RemoteConnection] = set()
         self._opening = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        # Connecting took its whole time limit: until it works again only one at a time tries, once a second, and the
+        # others fail at once instead of waiting for nothing.
+        self._trouble: RemoteError | None = None
+        self._closed_until_s = 0.0
+        self._trying = False
+        self._waiting: deque[asyncio.Future[RemoteConnection | None]] = deque()
 
     @property
     def open(self) -> int:
@@ -76,40 +85,65 @@ class Pool:
                 return await self._connect(max(0.001, deadline_s - time.monotonic()))
             if self._idle:
                 # All are open and idle, but none is of the wanted kind: make room for a new one.
-                self._idle.pop(0).abandon()
-                await asyncio.sleep(0)
+                self._drop(self._idle.pop(0))
                 continue
-            await self._turn(deadline_s)
+            connection = await self._turn(deadline_s)
+            if connection is None or not connection.usable:
+                continue
+            if not fresh:
+                return connection
+            self._drop(connection)
 
-    async def _turn(self, deadline_s: float) -> None:
-        """Wait until a connection may have become free; whoever is woken looks again, and others may be faster."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, deadline_s: float) -> RemoteConnection | None:
+        """Wait in line for a connection that becomes free, or None when one may be opened."""
+        waiter: asyncio.Future[RemoteConnection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
             async with asyncio.timeout(max(0.001, deadline_s - time.monotonic())):
-                await waiter
-        except TimeoutError:
-            raise S3Error("SlowDown", f"All {self._limit} connections to the remote are in use.") from None
-        except asyncio.CancelledError:
+                return await waiter
+        except (TimeoutError, asyncio.CancelledError) as error:
             if waiter.done() and not waiter.cancelled():
-                self._wake()  # it was our turn, and we leave: the next in line must not wait for ever
+                # It was our turn just now, and we leave: the next in line must not wait for ever.
+                connection = waiter.result()
+                if connection is not None and connection.usable:
+                    self.released(connection)
+                else:
+                    self._wake()
+            if isinstance(error, TimeoutError):
+                raise S3Error("SlowDown", f"All {self._limit} connections to the remote are in use.") from None
             raise
 
     async def _connect(self, timeout_s: float) -> RemoteConnection:
+        began_s = time.monotonic()
+        suspect = self._trouble is not None
+        if suspect:
+            if self._trying or began_s < self._closed_until_s:
+                raise RemoteError(RemoteFailure.CONNECT, str(self._trouble))
+            self._trying = True
         self._opening += 1
+        timeout_s = min(timeout_s, self._connect_timeout_s)
         try:
-            connection = await connect(self.origin, self._make, self._tls, min(timeout_s, self._connect_timeout_s))
-        except BaseException:
-            self._opening -= 1
-            self._wake()
+            connection = await connect(self.origin, self._make, self._tls, timeout_s)
+        except RemoteError as error:
+            if time.monotonic() - began_s >= 0.9 * self._connect_timeout_s:
+                self._trouble = error
+                self._closed_until_s = time.monotonic() + _CLOSED_S
             raise
-        self._opening -= 1
+        finally:
+            self._opening -= 1
+            if suspect:
+                self._trying = False
+            self._wake()
+        self._trouble = None
         if not connection.usable:
             # Accepted and closed before we came to it: `lost` has been and gone.
-            self._wake()
             raise RemoteError(RemoteFailure.CONNECT, f"the remote {self.origin} closes connections at once")
         self._open.add(connection)
         return connection
+
+    def _drop(self, connection: RemoteConnection) -> None:
+        self._open.discard(connection)
+        connection.abandon()
 
     def _make(self) -> RemoteConnection:
         return RemoteConnection(self, self._first_byte_timeout_s, self._stall_timeout_s, self._total_timeout_s or 0.0)
@@ -117,9 +151,13 @@ class Pool:
     # What connections tell their owner.
 
     def released(self, connection: RemoteConnection) -> None:
-        """``connection`` is free again; it idles, and the next in line may take it."""
+        """``connection`` is free again: the first in line gets it, before anybody who comes now; or it idles."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
         self._idle.append(connection)
-        self._wake()
 
     def lost(self, connection: RemoteConnection, error: BaseException | None) -> None:
         """``connection`` is closed."""
@@ -138,9 +176,13 @@ class Pool:
     def sweep(self, now_s: float) -> None:
         """Enforce the connections' time limits and close those that idle too long; ``now_s`` is monotonic."""
         while self._idle and now_s - self._idle[0].idle_since_s > _IDLE_S:
-            self._idle.pop(0).abandon()
+            self._drop(self._idle.pop(0))
         for connection in list(self._open):
-            connection.check(now_s)
+            try:
+                connection.check(now_s)
+            except Exception:  # noqa: BLE001 - the other connections have limits, too
+                _log.exception("checking the time limits of a connection to the remote failed; it is closed")
+                connection.abandon()
 
     def close(self) -> None:
         """Close every connection, also those in use."""

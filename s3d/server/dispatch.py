@@ -50,7 +50,7 @@ class Dispatcher:
 
     def __call__(self, request: Request) -> Answer:
         """The answer to ``request``, or what will bring it. May raise whatever `refuse` can answer."""
-        if request.path.startswith(INTERNAL):
+        if request.path.startswith(INTERNAL) and not self._hosts.names_bucket(request):
             self._hosts.check(request)
             return self._internal(request)
         # The router first: a target in absolute form brings its own host (RFC 9112 §3.2.2).

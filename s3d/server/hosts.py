@@ -23,6 +23,7 @@ class Hosts:
     """Knows our names: loopback, the address a connection came in on, ``domains`` with all below, and ``names``."""
 
     def __init__(self, domains: Iterable[str], names: Iterable[str]) -> None:
+        self._buckets = tuple(domain.lower() for domain in domains)
         self._domains = tuple(domain.lower() for domain in (*domains, "localhost"))
         self._names = frozenset(name.lower() for name in names)
         self._known: set[tuple[bytes, str]] = set()
@@ -43,6 +44,11 @@ class Hosts:
         if len(self._known) >= _MAX_REMEMBERED:
             self._known.clear()
         self._known.add((request.host, local[0]))
+
+    def names_bucket(self, request: Request) -> bool:
+        """Whether the Host header has a bucket before one of the domains, as the router will read it."""
+        host = request.host.decode("latin-1").partition(":")[0].lower()
+        return any(host.endswith("." + domain) for domain in self._buckets)
 
     def _is_ours(self, host: str, local: str) -> bool:
         if host in self._names or any(host == domain or host.endswith("." + domain) for domain in self._domains):
