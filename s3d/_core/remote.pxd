@@ -3,23 +3,11 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from s3d._core.channel cimport Channel
+from s3d._core.failure cimport RemoteError, RemoteFailure
 from s3d._core.incoming cimport Incoming
 from s3d._core.promise cimport Promise
 from s3d._core.response cimport Response
 from s3d._core.stage cimport Stage
-
-cpdef enum RemoteFailure:
-    CONNECT = 0           # no connection could be made
-    DISCONNECTED          # the connection ended before the answer was whole
-    TIMED_OUT             # no answer, or no further byte of it, within the limit
-    PROTOCOL              # the answer was not HTTP, or contradicted itself
-
-
-cdef class RemoteError(Exception):
-    cdef readonly RemoteFailure failure
-    cdef readonly str detail
-    cdef readonly bint answered         # at least one byte of the answer had arrived
-
 
 cdef class RemoteConnection(Channel):
     cdef object owner                   # told `released(connection)` and `lost(connection, error)`

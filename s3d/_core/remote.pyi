@@ -1,24 +1,8 @@
-from enum import IntEnum
 from typing import Protocol, type_check_only
 
 from s3d._core.channel import Channel
 from s3d._core.promise import Promise
 from s3d._core.stage import Stage
-
-class RemoteFailure(IntEnum):
-    CONNECT = 0
-    DISCONNECTED = 1
-    TIMED_OUT = 2
-    PROTOCOL = 3
-
-class RemoteError(Exception):
-    @property
-    def failure(self) -> RemoteFailure: ...
-    @property
-    def detail(self) -> str: ...
-    @property
-    def answered(self) -> bool: ...
-    def __init__(self, failure: RemoteFailure, detail: str, answered: bool = False) -> None: ...
 
 @type_check_only
 class _Owner(Protocol):

@@ -20,19 +20,11 @@ from libc.string cimport memcmp
 from posix.strings cimport strncasecmp
 
 from s3d._core.channel cimport Channel, monotonic
+from s3d._core.failure cimport RemoteError, RemoteFailure
 from s3d._core.fields cimport may_be_hop_by_hop, trimmed
 from s3d._core.head cimport (
-    S3D_CONNECTION,
-    S3D_CONTENT_LENGTH,
-    S3D_HOST,
-    S3D_KEEP_ALIVE,
-    S3D_MAX_FIELDS,
-    S3D_PLAIN,
-    s3d_field,
-    s3d_field_is,
-    s3d_field_kind,
-    s3d_field_number,
-    s3d_scan_fields,
+    S3D_CONNECTION, S3D_CONTENT_LENGTH, S3D_HOST, S3D_KEEP_ALIVE, S3D_MAX_FIELDS, S3D_PLAIN,
+    s3d_field, s3d_field_is, s3d_field_kind, s3d_field_number, s3d_scan_fields,
 )
 from s3d._core.incoming cimport Incoming
 from s3d._core.octets cimport Octets
@@ -58,19 +50,6 @@ cdef frozenset _HOP_BY_HOP = frozenset((
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"content-length",
 ))
-
-
-cdef class RemoteError(Exception):
-    """The remote could not be reached, or did not answer as HTTP: ``failure`` says in which way."""
-
-    def __init__(self, RemoteFailure failure, str detail, bint answered=False):
-        super().__init__(failure, detail, answered)
-        self.failure = failure
-        self.detail = detail
-        self.answered = answered
-
-    def __str__(self):
-        return self.detail
 
 
 cdef class RemoteConnection(Channel):

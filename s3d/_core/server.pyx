@@ -151,8 +151,7 @@ cdef class Service:
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
         z ^= z >> 31
         for i in range(16):
-            digits[15 - i] = b"0123456789ABCDEF"[z & 15]
-            z >>= 4
+            digits[15 - i] = b"0123456789ABCDEF"[z >> 4 * i & 15]
         return PyUnicode_DecodeASCII(digits, 16, NULL)
 
 
@@ -375,8 +374,7 @@ cdef class ServerConnection(Channel):
         cdef object body = response.body
         cdef _Answer answer
         if self.lost:
-            response.discard()
-            return 0
+            return response.discard() or 0
         self.active_status = response.status
         self._leave_body(request)
         if response.close or (isinstance(body, Stage) and response.content_length == LENGTH_UNKNOWN and http_1_0):

@@ -30,10 +30,11 @@ import msgspec
 
 from s3d._core.collect import Collector, chain
 from s3d._core.exchange import Exchange
+from s3d._core.failure import RemoteError, RemoteFailure
 from s3d._core.fault import Fault
 from s3d._core.forward import Target, forward_head
 from s3d._core.promise import Promise
-from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
+from s3d._core.remote import RemoteConnection
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.sigv4 import Credentials
@@ -347,14 +348,14 @@ class Remote:
                 pool.sweep(now_s)
 
     async def _probe(self) -> None:
-        """Ask for a first sign of life, then again and again while the remote is not online."""
+        """Ask for a first sign of life, then again and again while its state is in doubt."""
         while True:
-            if self.health.state != "online":
+            if self.health.doubtful:
                 try:
                     await self._probe_once()
                 except S3Error:
                     pass  # every connection is in use: whoever uses them will find out
-                except Exception:
+                except Exception:  # noqa: BLE001 - whatever it was, the next probe may tell
                     _log.exception("probing the remote failed")
             await asyncio.sleep(random.uniform(0.8, 1.2) * _PROBE_INTERVAL_S)
 

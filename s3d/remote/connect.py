@@ -11,7 +11,8 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
+from s3d._core.failure import RemoteError, RemoteFailure
+from s3d._core.remote import RemoteConnection
 from s3d.remote.endpoint import Origin
 
 _MAX_PROXY_HEAD_SIZE = 16_384
@@ -68,10 +69,13 @@ async def _connect(origin: Origin, make: Callable[[], RemoteConnection], tls: ss
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         head += f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+    secure = parts.scheme == "https"
     transport, tunnel = await loop.create_connection(
-        lambda: _Tunnel(head + "\r\n", loop), parts.hostname, parts.port or (443 if parts.scheme == "https" else 80),
-        ssl=tls if parts.scheme == "https" else None,
-    )  # fmt: skip
+        lambda: _Tunnel(head + "\r\n", loop),
+        parts.hostname or "",
+        parts.port or (443 if secure else 80),
+        ssl=tls if secure else None,
+    )
     try:
         status = await tunnel.status
         if not status.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")):
@@ -88,7 +92,7 @@ async def _connect(origin: Origin, make: Callable[[], RemoteConnection], tls: ss
             if upgraded is None:
                 raise OSError("the connection ended during the TLS handshake")
             if not connection.attached:
-                connection.connection_made(cast(asyncio.Transport, upgraded))
+                connection.connection_made(upgraded)
     except BaseException:
         transport.abort()
         raise

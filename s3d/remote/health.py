@@ -7,7 +7,7 @@ import time
 from typing import Literal
 
 from s3d._core.exchange import Pulse
-from s3d._core.remote import RemoteError, RemoteFailure
+from s3d._core.failure import RemoteError, RemoteFailure
 
 _log = logging.getLogger("s3d.remote")
 
@@ -26,8 +26,9 @@ class Health(Pulse):
     - *degraded*: the last request was not answered whole, or one of the remote's addresses cannot be connected.
     - *offline*: the service's own address cannot be connected, or several requests in a row went unanswered.
 
-    In every state but *online* a probe asks once a second, and the first answer of any kind leads back there. The state
-    tells people; it stops no request (each pool knows for its own address when trying is of no use).
+    While nothing can be connected, or nothing was asked yet, `doubtful` asks for a probe once a second; the first
+    answer of any kind leads back to *online*. The state tells people; it stops no request (each pool knows for its own
+    address when trying is of no use).
 
     As a `Pulse` it is well while *online*: the hot path reports nothing then.
     """
@@ -37,7 +38,13 @@ class Health(Pulse):
         self.since_s = time.monotonic()
         self.last_error = ""
         self.latency_s: float | None = None
+        self._unconnected = False
         self._failures = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether only a probe can tell: requests may not come, or not to the service's own address."""
+        return self.state in ("unknown", "offline") or (not self.well and self._unconnected)
 
     def succeeded(self) -> None:
         """The remote answered."""
@@ -50,6 +57,7 @@ class Health(Pulse):
         """A request was not answered, or not whole, because of ``error``; ``service``: at the service's own address."""
         self._failures += 1
         self.well = False
+        self._unconnected = error.failure == RemoteFailure.CONNECT
         self.last_error = str(error)
         if (error.failure == RemoteFailure.CONNECT and service) or (
             error.failure == RemoteFailure.TIMED_OUT and not error.answered and self._failures >= _OFFLINE_AFTER

@@ -8,7 +8,8 @@ import ssl
 import time
 from collections import deque
 
-from s3d._core.remote import RemoteConnection, RemoteError, RemoteFailure
+from s3d._core.failure import RemoteError, RemoteFailure
+from s3d._core.remote import RemoteConnection
 from s3d.remote.connect import connect
 from s3d.remote.endpoint import Origin
 from s3d.s3.errors import S3Error

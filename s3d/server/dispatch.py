@@ -8,9 +8,9 @@ import logging
 import secrets
 from collections.abc import Callable
 
+from s3d._core.failure import RemoteError
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
-from s3d._core.remote import RemoteError
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.route import Router

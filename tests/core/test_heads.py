@@ -11,7 +11,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from s3d._core.collect import Collector, chain
-from s3d._core.remote import RemoteConnection, RemoteError
+from s3d._core.failure import RemoteError
+from s3d._core.remote import RemoteConnection
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.server import Service

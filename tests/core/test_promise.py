@@ -111,11 +111,11 @@ def test_a_recovery_may_return_a_promise_too() -> None:
     assert mapped.result() == "second try"
 
 
-def test_a_promise_is_mapped_once() -> None:
+def test_a_promise_can_be_mapped_again() -> None:
     promise = Promise()
-    promise.then(lambda v: v)
-    with pytest.raises(RuntimeError):
-        promise.then(lambda v: v)
+    mapped = promise.then(lambda v: v + 1).then(lambda v: v * 10)
+    promise.resolve(1)
+    assert mapped.result() == 20
 
 
 def test_cancelling_tells_the_maker_once() -> None:
