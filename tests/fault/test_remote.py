@@ -854,6 +854,7 @@ def test_an_https_remote_carries_large_bodies_both_ways(
                 for _ in range(2):
                     client.send(PUT.replace(b"Content-Length: 5", b"Content-Length: %d" % size)[:-5] + body)
                     assert client.read_response().body == body
+        daemon.stop()
     finally:
         remote.close()
 
@@ -869,6 +870,7 @@ def test_an_https_remote_whose_certificate_nobody_knows_is_503(
         daemon.expect_log(" WARNING s3d.remote: ")
         check_unavailable(exchange(daemon.endpoint, GET))
         assert remote.exchanges == []
+        daemon.stop()
     finally:
         remote.errors.clear()
         remote.close()
