@@ -236,7 +236,7 @@ def credential_words(credentials: dict[str, Any]) -> list[str]:
     if credentials.get("error"):
         lines.append(f"             {credentials['error']}")
     advice = {
-        "missing": "none found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, for the daemon",
+        "rejected": "not accepted by the remote: check the daemon's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         "expired": "renew them (such as `aws sso login`); the daemon picks the new ones up",
     }.get(state)
     if advice:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from s3d.cli import progress
 from s3d.cli.address import Address
-from s3d.cli.console import visible
+from s3d.cli.console import Failure, visible
 
 CHUNK_BYTES = 1 << 20
 
@@ -33,6 +33,8 @@ def to_file(s3: Any, source: Address, path: Path) -> None:
 
     What is not a regular file (/dev/null, a FIFO) is written directly. A symbolic link keeps pointing where it did.
     """
+    if not path.absolute().parent.is_dir():
+        raise Failure(f"The directory {path.absolute().parent} does not exist.")
     answer = s3.get_object(Bucket=source.bucket, Key=source.key)
     body = answer["Body"]
     with body, progress.bar(visible(source.key), answer.get("ContentLength")) as advance:

@@ -103,7 +103,11 @@ class CredentialSource:
             self._set(None, "error" if self._current is None else "expired", str(error))
             return
         if frozen is None:
-            self._set(None, "missing", "no credentials for the remote were found")
+            self._set(
+                None,
+                "missing",
+                "none were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, for the daemon",
+            )
             return
         self._found = found
         self.source = str(getattr(found, "method", ""))
