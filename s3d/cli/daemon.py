@@ -233,9 +233,10 @@ def credential_words(credentials: dict[str, Any]) -> list[str]:
     if isinstance(expires_in_s, (int, float)) and expires_in_s > 0:
         until = f", valid for {human_time(expires_in_s)} more"
     lines = [f"credentials  {state}{until}" + (f" ({', '.join(who)})" if who else "")]
-    if credentials.get("error"):
+    if credentials.get("error") and state != "missing":
         lines.append(f"             {credentials['error']}")
     advice = {
+        "missing": "none found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, for the daemon",
         "rejected": "not accepted by the remote: check the daemon's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         "expired": "renew them (such as `aws sso login`); the daemon picks the new ones up",
     }.get(state)
