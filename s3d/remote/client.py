@@ -55,6 +55,8 @@ _ABOUT_US = frozenset(
      "RequestTimeTooSkewed")
 )  # fmt: skip
 """What the remote says of the signature, which is ours."""
+_REQUEST_IDS = (b"x-amz-request-id", b"x-amz-id-2", b"x-amzn-requestid")
+"""Headers that an S3, or what stands in for one, sends with every answer."""
 _MAX_HOPS = 2
 """Regions that one request is sent on to: a remote that names another one each time is not to be followed for ever."""
 
@@ -408,7 +410,7 @@ def _is_s3(response: Response, error: ErrorBody | None, head_only: bool) -> bool
 
     HEAD has no document, and some stores send no id; what they do not send is a page.
     """
-    if error is not None or response.header(b"x-amz-request-id") or response.header(b"x-amz-id-2"):
+    if error is not None or any(response.header(name) for name in _REQUEST_IDS):
         return True
     if response.status not in (302, 404):
         return True
