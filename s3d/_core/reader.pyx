@@ -42,8 +42,8 @@ cdef object _RequestParser = httptools.HttpRequestParser
 cdef object _ParserError = httptools.HttpParserError
 cdef object _ParserUpgrade = httptools.HttpParserUpgrade
 
-# Requests that one read may bring. A pipelining client sends a few; 256 KiB of the smallest would be ten thousand.
-cdef Py_ssize_t _MAX_QUEUED = 256
+# Requests that one read may bring: as many as fit a read of a head. 256 KiB, as bodies are read, would bring more.
+cdef Py_ssize_t _MAX_QUEUED = 4096
 # A trailer section larger than this is not a checksum any more.
 cdef Py_ssize_t _MAX_TRAILER_SIZE = 8192
 
