@@ -56,6 +56,7 @@ cdef class ServerConnection(Channel):
     cdef int answered(self, bint whole) except -1
     cdef int check(self, double now) except -1
 
+    cdef int _close_after_last(self) except -1
     cdef int _begin(self, Request request) except -1
     cdef int _take(self, object result) except -1
     cdef int _refuse(self, object error) except -1

@@ -209,22 +209,27 @@ cdef class ServerConnection(Channel):
         body = self.reader.body
         if self.reader.fault is not None and body is not None:
             # The framing of a body under way turned out to be wrong: its request fails, and nothing follows it.
-            self.close_after = True
+            self._close_after_last()
             body.break_off(self.reader.fault)
         return self.advance()
 
     cdef bint half_closed(self) except -1:
-        cdef Incoming body
-        self.close_after = True
-        if self.lingering_since_s > 0 or (self.active is None and not self.reader.requests):
+        cdef Incoming body = self.reader.body
+        self._close_after_last()
+        if self.lingering_since_s > 0:
             return False
-        body = self.reader.body
         if body is not None and not body.complete:
             body.break_off(Fault(FaultCode.INCOMPLETE_BODY, "The connection ended before the whole body had arrived."))
-            if self.active is None:
-                return False
         # Requests in full are answered: a client may say by half-closing that it has no more to ask.
-        return self.active is not None
+        return self.active is not None or bool(self.reader.requests)
+
+    cdef int _close_after_last(self) except -1:
+        # Those that wait before the last one are whole, and are answered as if nothing were wrong.
+        if self.reader.requests:
+            (<Request>self.reader.requests[-1]).keep_alive = False
+        else:
+            self.close_after = True
+        return 0
 
     cdef int writable(self) except -1:
         if self.answer is not None and self.answer.paused:
@@ -244,12 +249,11 @@ cdef class ServerConnection(Channel):
         cdef Request request
         cdef object pending = self.pending_result
         cdef _Answer answer = self.answer
-        gone = ConnectionResetError("the client has gone")
         self.close_after = True
         if answer is not None:
             answer.connection = None
             self.answer = None
-            answer.cancel(gone)
+            answer.cancel(ConnectionResetError("the client has gone"))
         if body is not None:
             body.break_off(Fault(FaultCode.INCOMPLETE_BODY, "The connection ended before the whole body had arrived."))
         if self.active is not None:
@@ -414,11 +418,9 @@ cdef class ServerConnection(Channel):
         if isinstance(body, Stage):
             response.discard()
             body = None
+        self.send(_head.data, _head.size)
         if body:
-            self.send(_head.data, _head.size)
             self.send(<const uint8_t *><char *>body, len(<bytes>body))
-        else:
-            self.send(_head.data, _head.size)
         return self.answered(True)
 
     cdef int _leave_body(self, Request request) except -1:
@@ -471,9 +473,7 @@ cdef class ServerConnection(Channel):
 
     cdef int _record(self, bint aborted) except -1:
         cdef Request request = self.active
-        cdef int64_t received = 0
-        if request.body is not None:
-            received = request.body.arrived
+        cdef int64_t received = request.body.arrived if request.body is not None else 0
         self.service.meter.record(
             request.operation, self.active_status, monotonic() - request.started_s, received,
             self.sent_bytes - self.answer_sent_mark, aborted,

@@ -207,6 +207,18 @@ def test_pipelined_reads_are_answered_in_order(client: RawConnection, scripted: 
         assert client.read_response().body == b"/bucket/%d " % number
 
 
+def test_requests_before_one_with_bad_framing_are_all_answered(client: RawConnection, scripted: ScriptedRemote) -> None:
+    scripted.answer = echo_target
+    client.send(
+        b"".join(GET.replace(b"key", b"%d" % number) for number in range(10))
+        + b"PUT /bucket/key HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    )
+    for number in range(10):
+        assert client.read_response().body == b"/bucket/%d " % number
+    assert client.read_response().status == 411  # refused before its framing is met
+    assert client.is_closed()
+
+
 def test_pipelined_uploads_keep_their_bodies_apart(client: RawConnection, scripted: ScriptedRemote) -> None:
     scripted.answer = echo_target
     bodies = [bytes((65 + number,)) * size for number, size in enumerate([0, 1, 70_000, 5, 300_000, 0, 2, 65_536])]
