@@ -1,0 +1,1 @@
+"""The object engine: the only one that orders writes between data files and index."""
