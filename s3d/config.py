@@ -213,7 +213,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             f"S3D_ENDPOINT lists {url} twice." for url in sorted({url for url in urls if urls.count(url) > 1})
             if not url.endswith(":0")
         ]  # fmt: skip
-        loop = self.loop()
+        loop = None if self.standalone else self.loop()
+        # AWS_ENDPOINT_URL is for clients, and may well name this very s3d.
+        if self.standalone and str(self.origins.get("S3_ENDPOINT", "")).endswith("S3_ENDPOINT"):
+            problems.append(
+                f"S3D_STANDALONE is true, and S3_ENDPOINT names a remote ({self.s3_endpoint}): s3d either serves its own "
+                "objects or stands before a remote; leave one of them out."
+            )
         if loop is not None:
             origin = self.origins.get("S3_ENDPOINT", Origin("default"))
             problems.append(
