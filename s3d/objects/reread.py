@@ -8,6 +8,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 
+import xxhash
 from awscrt import checksums
 
 from s3d.index.records import Checksum, Extent
@@ -36,6 +37,11 @@ _MAKERS: dict[str, Callable[[], "_Crc | hashlib._Hash"]] = {
     "CRC64NVME": lambda: _Crc(checksums.crc64nvme, 8),
     "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
     "SHA256": hashlib.sha256,
+    "SHA512": hashlib.sha512,
+    "MD5": lambda: hashlib.md5(usedforsecurity=False),
+    "XXHASH64": xxhash.xxh64,
+    "XXHASH3": xxhash.xxh3_64,
+    "XXHASH128": xxhash.xxh3_128,
 }
 
 

@@ -29,7 +29,7 @@ class BucketOperations:
     def create_bucket(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html"""
         names.check_bucket_name(request.bucket)
-        metadata.refuse_unsupported(request.headers)
+        metadata.check_supported(request.headers, bucket=True)
         return self._house.read_document(request, context, lambda body: self._create(request, body))
 
     def _create(self, request: Request, body: bytes) -> Promise:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable
 from email.utils import formatdate
 from functools import partial
 
-from s3d._core.percent import decode
 from s3d._core.promise import Promise
 from s3d._core.request import Request
 from s3d._core.response import Response
@@ -18,7 +17,7 @@ from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import Header, House, refuse_body_hash
 from s3d.index.records import Checksum, Generation, State
 from s3d.objects.copying import copy_object
-from s3d.objects.engine import Draft
+from s3d.objects.engine import Check, Draft
 from s3d.s3 import checksums, conditions, documents, metadata, names, ranges, tags
 from s3d.s3.errors import S3Error
 
@@ -68,30 +67,36 @@ class ObjectOperations:
     def _read(self, request: Request, context: SigningContext | None) -> Response:
         """GET or HEAD with everything that may be asked along with it."""
         refuse_body_hash(context)
+        part_number = request.param(b"partNumber")
+        range_header = request.header(b"range")
+        ranges.check_part_read(range_header, part_number)
+        # Without an identity everybody is trusted as one that has one.
+        overrides = metadata.response_overrides(request.params, signed=True)
         generation = self._find(request)
-        metadata.refuse_customer_keys(request.headers)
-        overrides = metadata.response_overrides(request.params or [], context is not None)
-        now_ms = self._engine.now_ms()
-        conditions.check_read(request.headers, generation.etag, generation.modified_ms, now_ms)
+        metadata.check_supported(request.headers)
+        etag, modified_ms = generation.etag, generation.modified_ms
+        try:
+            conditions.check_read(request.headers, etag, modified_ms, self._engine.now_ms())
+        except S3Error as error:
+            if error.status != 304:
+                raise
+            return Response(304, [*self._house.common(request), *self._headers(generation)[:2]])
         size = generation.size_bytes
         start, end, status = 0, size, 200
         extra: list[Header] = []
-        range_header = request.header(b"range")
-        part_number = request.param(b"partNumber")
         if part_number is not None:
-            if range_header is not None:
-                raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-            start, end = self._part(generation, part_number)
+            number = ranges.parse_part_number(part_number)
+            start, end = ranges.part_range(number, [part.size_bytes for part in generation.parts], size)
             status = 206
             if generation.parts:
                 extra.append((b"x-amz-mp-parts-count", b"%d" % len(generation.parts)))
-        elif range_header is not None:
+        elif range_header is not None and conditions.range_applies(request.headers, etag, modified_ms):
             chosen = ranges.parse_range(range_header, size)
             if chosen is not None:
                 start, end = chosen
                 status = 206
-        if status == 206:
-            extra.append((b"Content-Range", b"bytes %d-%d/%d" % (start, end - 1, size)))
+        if status == 206 and size:
+            extra.append((b"Content-Range", ranges.content_range(start, end, size)))
         mode = request.header(b"x-amz-checksum-mode")
         # S3 gives the checksum of a whole object only with the whole object.
         with_checksum = mode is not None and mode.upper() == b"ENABLED" and (status == 200 or end - start == size)
@@ -109,24 +114,10 @@ class ObjectOperations:
         version = request.param(b"versionId")
         if generation is None:
             house.check_bucket(request)
-        if version is not None:
-            check_version(version)
+        names.check_version(version, request.key)
         if generation is None:
             raise S3Error("NoSuchKey", extra={"Key": request.key})
         return generation
-
-    @staticmethod
-    def _part(generation: Generation, text: bytes) -> tuple[int, int]:
-        """First byte and last byte + 1 of a part."""
-        number = names.part_number(text)
-        if not generation.parts:
-            if number != 1:
-                raise S3Error("InvalidPartNumber")
-            return 0, generation.size_bytes
-        if number > len(generation.parts):
-            raise S3Error("InvalidPartNumber")
-        start = sum(part.size_bytes for part in generation.parts[: number - 1])
-        return start, start + generation.parts[number - 1].size_bytes
 
     def _headers(
         self, generation: Generation, overrides: list[Header] | None = None, with_checksum: bool = False
@@ -155,14 +146,8 @@ class ObjectOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html"""
         refuse_body_hash(context)
         generation = self._find(request)
-        metadata.refuse_customer_keys(request.headers)
-        conditions.check_read(request.headers, generation.etag, generation.modified_ms, self._engine.now_ms())
-        asked = documents.object_attributes(request.headers)
-        body = documents.get_object_attributes(
-            generation, asked, *documents.parts_page(request.headers)
-        )
-        modified = formatdate(generation.modified_ms // 1000, usegmt=True).encode()
-        return self._house.document(request, body, [(b"Last-Modified", modified)])
+        metadata.check_supported(request.headers)
+        return self._house.document(request, b"")
 
     # Writing.
 
@@ -175,14 +160,13 @@ class ObjectOperations:
         upload = plan_body(request, context, house.max_object_size_bytes)
         # Refused before the body is taken; what counts is asked again when the object is written.
         check(self._index.written_head(request.bucket, request.key))
-        wanted = checksums.announced(request.headers)
-        return self._engine.stage(request.body, upload).then(
-            lambda spool: self._put_spool(request, spool, draft, upload, wanted, check)
-        )
+        staged = self._engine.stage(request.body, upload)
+        return staged.then(partial(self._put, request, draft, upload, check))
 
-    def _put_spool(self, request, spool: Spool, draft: Draft, upload: BodyUpload, wanted, check) -> Promise:  # type: ignore[no-untyped-def]
-        checksum = checksums.of_upload(upload.checksums)
-        promise = self._engine.put_object(request.bucket, request.key, spool, draft, checksum=checksum, check=check)
+    def _put(self, request: Request, draft: Draft, upload: BodyUpload, check: Check, spool: Spool) -> Promise:
+        promise = self._engine.put_object(
+            request.bucket, request.key, spool, draft, checksum=checksum_of(upload), check=check
+        )
         return promise.then(partial(self._put_answer, request))
 
     def _put_answer(self, request: Request, generation: Generation) -> Response:
@@ -193,11 +177,11 @@ class ObjectOperations:
 
     def _draft(self, request: Request) -> Draft:
         headers = request.headers
-        metadata.refuse_unsupported(headers)
+        metadata.check_supported(headers)
         tagging = request.header(b"x-amz-tagging")
         return Draft(
             metadata.stored_headers(headers),
-            tags.from_header(tagging) if tagging is not None else (),
+            tags.parse_header(tagging) if tagging is not None else (),
             self._house.owner_id,
             metadata.storage_class(headers),
         )
@@ -207,14 +191,14 @@ class ObjectOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
-        metadata.refuse_customer_keys(request.headers)
         source = copy_source(request)
         replace_headers = metadata.directive(request.headers, b"x-amz-metadata-directive")
         replace_tags = metadata.directive(request.headers, b"x-amz-tagging-directive")
         given = self._draft(request)
         has_class = request.header(b"x-amz-storage-class") is not None
         redirect = request.header(b"x-amz-website-redirect-location") is not None
-        algorithm = checksums.requested_algorithm(request.headers)
+        asked = request.header(b"x-amz-checksum-algorithm")
+        algorithm = checksums.parse_algorithm(asked) if asked is not None else ""
         if source == (request.bucket, request.key) and not (replace_headers or has_class or redirect or algorithm):
             raise S3Error(
                 "InvalidRequest",
@@ -233,11 +217,12 @@ class ObjectOperations:
             )
 
         def check_source(original: Generation) -> None:
-            conditions.check_copy_source(request.headers, original.etag, original.modified_ms)
+            now_ms = self._engine.now_ms()
+            conditions.check_copy_source(request.headers, original.etag, original.modified_ms, now_ms)
 
         return self._copied(request, copy_object(
             self._engine, source, (request.bucket, request.key), make, check_source=check_source,
-            check=partial(conditions.check_write, request.headers), algorithm=algorithm or "",
+            check=partial(conditions.check_write, request.headers), algorithm=algorithm,
         ))  # fmt: skip
 
     async def _copied(self, request: Request, copying: Awaitable[Generation]) -> Response:
@@ -251,9 +236,7 @@ class ObjectOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
-        version = request.param(b"versionId")
-        if version is not None:
-            check_version(version)
+        names.check_version(request.param(b"versionId"), request.key)
         check = partial(conditions.check_delete, request.headers)
         promise = self._engine.delete_object(request.bucket, request.key, check)
         return promise.then(lambda _: house.answer(request, 204))
@@ -291,30 +274,20 @@ def plan_body(request: Request, context: SigningContext | None, max_size: int) -
     return plan_upload(request, max_size, context, keep=True)
 
 
+def checksum_of(upload: BodyUpload) -> Checksum | None:
+    """The checksum to keep of a body: the client's own, or the one that was computed for want of it."""
+    for algorithm, digest in upload.checksums.items():
+        return Checksum(algorithm.name, checksums.to_text(digest))
+    return None
+
+
 def checksum_headers(checksum: Checksum) -> list[Header]:
     """A checksum as its two headers."""
-    return [
-        (b"x-amz-checksum-" + checksum.algorithm.lower().encode(), checksum.value.encode()),
-        (b"x-amz-checksum-type", checksum.kind.encode()),
-    ]
-
-
-def check_version(version: bytes) -> None:
-    """Buckets without versioning have one version of each object, called null."""
-    if version != b"null":
-        raise S3Error("NoSuchVersion", extra={"VersionId": version})
+    return checksums.checksum_headers(checksum.algorithm, checksum.value, checksum.kind)
 
 
 def copy_source(request: Request) -> tuple[str, bytes]:
-    """Bucket and key in ``x-amz-copy-source``: percent-encoded, with or without a leading slash."""
-    value = request.header(b"x-amz-copy-source") or b""
-    path, mark, version = value.partition(b"?versionId=")
-    bucket, slash, key = decode(path).removeprefix(b"/").partition(b"/")
-    if not bucket or not key:
-        raise S3Error(
-            "InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            extra={"ArgumentName": "x-amz-copy-source", "ArgumentValue": value},
-        )  # fmt: skip
-    if mark:
-        check_version(version)
-    return bucket.decode("latin-1"), key
+    """Bucket and key that a copy takes from."""
+    source = names.parse_copy_source(request.header(b"x-amz-copy-source") or b"")
+    names.check_version(source.version, source.key)
+    return source.bucket, source.key

@@ -9,8 +9,7 @@ from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import House, refuse_body_hash
-from s3d.gateway.local.objects import check_version
-from s3d.s3 import checksums, documents, tags
+from s3d.s3 import documents, names, tags
 from s3d.s3.errors import S3Error
 
 
@@ -32,7 +31,6 @@ class TaggingOperations:
     def put_object_tagging(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html"""
         self._check_object(request)
-        checksums.check_body_present(request.headers)
         return self._house.read_document(request, context, lambda body: self._tag(request, tags.from_document(body)))
 
     def delete_object_tagging(self, request: Request, context: SigningContext | None) -> Answer:
@@ -50,9 +48,7 @@ class TaggingOperations:
 
     def _check_object(self, request: Request) -> None:
         self._house.check_bucket(request)
-        version = request.param(b"versionId")
-        if version is not None:
-            check_version(version)
+        names.check_version(request.param(b"versionId"), request.key)
 
     def get_bucket_tagging(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketTagging.html"""
