@@ -152,6 +152,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "What is logged to stderr.", choices=("debug", "info", "warning", "error"))]
     testing: Annotated[bool, Option(
         "S3D_TESTING", "bool", "false", LOGGING, "Switches for s3d's own tests.", hidden=True)]
+    crash_at: Annotated[str | None, Option(
+        "S3D_CRASH_AT", "id", None, LOGGING,
+        "With S3D_TESTING: die at a step of s3d.crash_point, NAME or NAME:COUNT.", hidden=True)]
     # fmt: on
 
     origins: dict[str, Origin]

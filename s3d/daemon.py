@@ -17,7 +17,7 @@ import botocore.session
 import uvloop
 from botocore.exceptions import BotoCoreError
 
-from s3d import __version__
+from s3d import __version__, crash_point
 from s3d._core.route import Router
 from s3d._core.server import Service
 from s3d.auth.authenticate import Authenticator
@@ -51,6 +51,8 @@ def run(config: Config) -> int:
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
     _tune_memory()
+    if config.testing and config.crash_at is not None:
+        crash_point.arm(config.crash_at)
     try:
         return uvloop.run(Daemon(config).serve())
     except (ListenError, LocalError, BotoCoreError) as error:
