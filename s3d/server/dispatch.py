@@ -17,7 +17,7 @@ from s3d._core.route import Router
 from s3d._core.sigv4 import SigningContext
 from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
-from s3d.gateway.gateway import Answer, Gateway
+from s3d.gateway.gateway import Answer, Operations
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 from s3d.server.hosts import Hosts
@@ -34,7 +34,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: Operations,
         operations: OperationTable,
         router: Router,
         authenticator: Authenticator,
@@ -68,7 +68,7 @@ class Dispatcher:
     async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
         if sum(name == b"origin" for name, _ in request.headers) > 1:
             raise Fault(FaultCode.BAD_REQUEST, "A request must not have more than one Origin header.")
-        await self._gateway.cors.check(request, origin)
+        await self._gateway.allow_origin(request, origin)
         answer = self._gateway.handle(request, context)
         if isinstance(answer, Promise) or inspect.isawaitable(answer):
             response: Response = await answer
