@@ -9,8 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from s3d._core.promise import Promise
 from s3d._core.spool import Spool
 from s3d.index.records import Checksum, DataFile, Extent, Generation, Part, State, Upload, UploadedPart
