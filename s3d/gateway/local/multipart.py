@@ -12,11 +12,10 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import Header, House, refuse_body_hash
+from s3d.gateway.local.house import Header, House, number_param, refuse_body_hash
 from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source, draft_of, plan_body
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
 from s3d.s3 import checksums, conditions, documents, names, ranges, reading, uploads
-from s3d.s3.errors import S3Error
 
 MAX_PART_BYTES = 5 * 2**30
 
@@ -102,7 +101,7 @@ class MultipartOperations:
         listed = reading.parse_complete(body)
         # No await from here to the transition.
         upload = self._find(request)
-        uploaded = {part.number: part for part in multipart.all_parts(upload.upload_id)}
+        uploaded = multipart.parts(upload.upload_id, [part.number for part in listed])
         completion = uploads.complete(upload, listed, uploaded, request.headers)
         checksum = Checksum(*completion.checksum) if completion.checksum is not None else None
         promise = multipart.complete(
@@ -172,14 +171,3 @@ def claimed_algorithm(request: Request) -> str | None:
         if name is not None:
             return name
     return None
-
-
-def number_param(request: Request, name: bytes, default: int) -> int:
-    """A query parameter that is a count, not negative and at most 2^31 - 1 as S3 has it; InvalidArgument otherwise."""
-    text = request.param(name)
-    if not text:
-        return default
-    if not text.isdigit() or len(text) > 10 or int(text) > 2**31 - 1:
-        message = f"Argument {name.decode()} must be an integer between 0 and 2147483647"
-        raise S3Error("InvalidArgument", message, extra={"ArgumentName": name.decode(), "ArgumentValue": text})
-    return int(text)
