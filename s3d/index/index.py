@@ -21,13 +21,14 @@ from s3d._core.promise import Promise
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
 from s3d.index.memory import Entry, Memory
-from s3d.index.records import Bucket, Generation, State, Upload, UploadedPart
+from s3d.index.records import Bucket, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor, lost, sync_directory
 from s3d.index.rows import Rows, damaged
 from s3d.index.scan import HeadScan, RowScan, UploadScan
 from s3d.index.schema import (
     BOOT_SHIFT,
     FORMAT,
+    INLINE,
     MAX_BOOT,
     Family,
     Name,
@@ -199,7 +200,7 @@ class Index(Transitions):
         if row is None:
             return None
         generation = self._decoded(row)
-        body = self.body(generation) if generation.state & State.INLINE else None
+        body = self.body(generation) if generation.state & INLINE else None
         return self._memory.add(
             row_key, generation, body, len(row) + 40 * (len(generation.extents) + len(generation.parts))
         )
