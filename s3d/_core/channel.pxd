@@ -44,6 +44,9 @@ cdef class Channel:
     cdef int body_connected(self, Stage body) except -1
     cdef int body_ended(self, Stage body) except -1
 
+    # For subclasses: what happens to the body that leaves here.
+    cdef int body_sent(self, bint whole, bint delimited) except -1
+
     # For subclasses: what to do on the wire.
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int uncork(self) except -1

@@ -170,6 +170,10 @@ cdef class Channel:
         """The chain of ``body`` has ended, by whichever of its three ends."""
         return 0
 
+    cdef int body_sent(self, bint whole, bint delimited) except -1:
+        """The outgoing body has ended; ``delimited``: its head tells where that is, and not the connection's end."""
+        return 0
+
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1:
         """Send or queue ``data``, which may be reused when this returns."""
         if self.lost or self.mute or size == 0:
