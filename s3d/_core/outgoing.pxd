@@ -11,6 +11,7 @@ cdef class Outgoing(Stage):
     cdef int64_t left            # bytes still to come, -1: unknown
     cdef bint chunked
     cdef bytes head              # to be sent with the first span; None once it was
+    cdef bint holds_head         # the source says when the head goes, by the first span or by `send_head`
     cdef bint paused             # the channel takes no more for now
 
     cdef int send_head(self) except -1

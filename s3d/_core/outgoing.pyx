@@ -73,5 +73,7 @@ cdef class Outgoing(Stage):
         self.channel = None
         if channel is None:
             return 0
+        if self.head is not None:
+            return channel.body_refused(error)
         _log.warning("an answer broke off: %s", error)
         return channel.body_sent(False, self.left >= 0 or self.chunked)

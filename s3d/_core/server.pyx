@@ -413,7 +413,7 @@ cdef class ServerConnection(Channel):
             if self.write_paused:
                 answer.paused = True
             (<Stage>body).connect(answer)
-            if answer.channel is not None:
+            if answer.channel is not None and not answer.holds_head:
                 answer.send_head()
             return 0
         if isinstance(body, Stage):
@@ -421,7 +421,7 @@ cdef class ServerConnection(Channel):
             body = None
         self.send(_head.data, _head.size)
         if body:
-            self.send(<const uint8_t *><char *>body, len(<bytes>body))
+            self.send_bytes(<bytes>body)
         return self.answered(True)
 
     cdef int _leave_body(self, Request request) except -1:
@@ -447,6 +447,10 @@ cdef class ServerConnection(Channel):
             else:
                 self.reset()
         return self.answered(whole)
+
+    cdef int body_refused(self, object error) except -1:
+        self.answer = None
+        return self._refuse(error)
 
     cdef int answered(self, bint whole) except -1:
         """The answer has been handed over, or broke off; go on to the next request, or end."""
