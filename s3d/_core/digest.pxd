@@ -37,6 +37,7 @@ cdef class Digests:
     cdef Sha256 _sha256
     cdef dict _updaters                # Algorithm: object with update and digest
     cdef list _expected                # [(Algorithm, digest, what to raise), …]
+    cdef int _checksum                 # the Algorithm of the additional checksum, -1: the client brings none
     cdef dict _results                 # Algorithm: digest; set once finished
 
     cdef int add(self, int algorithm) except -1

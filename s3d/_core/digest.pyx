@@ -114,6 +114,7 @@ cdef class Digests:
     def __cinit__(self):
         self._updaters = {}
         self._expected = []
+        self._checksum = -1
 
     cdef int add(self, int algorithm) except -1:
         """Have ``algorithm`` computed; no effect if it already is."""
@@ -245,9 +246,11 @@ cdef class Digests:
             if named is not None and BY_HEADER[named] != algorithm:
                 raise Fault(FaultCode.INVALID_REQUEST, "Value for x-amz-sdk-checksum-algorithm header is invalid.")
         if checksum is not None:
+            self._checksum = BY_HEADER[checksum_name]
             self.expect_checksum(checksum_name, checksum)
         for name in trailers:
-            self.add(BY_HEADER[name])
+            self._checksum = BY_HEADER[name]
+            self.add(self._checksum)
         return 0
 
     cdef int verify(self) except -1:

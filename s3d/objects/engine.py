@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import msgspec
 
@@ -63,6 +64,30 @@ def unconditional(current: Generation | None) -> None:
     """The `Check` that refuses nothing."""
 
 
+class closing:  # noqa: N801 - reads as contextlib's
+    """Closes a spool unless somebody else has taken it over."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool: Spool | None = spool
+
+    def keep(self) -> None:
+        """It is somebody else's now."""
+        self._spool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._spool is not None:
+            self._spool.close()
+
+
+def md5_of(spool: Spool) -> bytes:
+    """The MD5 of a body that is whole."""
+    assert spool.md5 is not None
+    return spool.md5
+
+
 class Engine:
     """The objects of one index and one store. Owns neither; whoever built them closes them.
 
@@ -79,7 +104,7 @@ class Engine:
         self.store = store
         self._inline_size_bytes = inline_size_bytes
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
-        self.encode = msgspec.msgpack.Encoder().encode
+        self._encode = msgspec.msgpack.Encoder().encode
 
     # Reading.
 
@@ -94,23 +119,13 @@ class Engine:
 
     # Receiving.
 
-    def stage(self, body: Incoming | None, upload: BodyUpload) -> Promise:
+    def stage(self, body: Incoming | None, upload: BodyUpload, *, inline: bool = True) -> Promise:
         """Receive a request's body through ``upload``; the promise brings the `Spool` that holds it.
 
         The spool is the caller's, to hand to a ``put_`` method (which takes it over) or to close. Cancelling the
-        promise stops the reception.
+        promise stops the reception. Without ``inline`` the body goes to a file however small it is.
         """
-        promise = Promise()
-
-        def done(spool: Spool, error: BaseException | None) -> None:
-            if error is not None:
-                spool.close()
-                promise.reject(error)
-            else:
-                promise.resolve(spool)
-
-        spool = self.store.spool(done, self._inline_size_bytes)
-        promise.on_cancel(spool.close)
+        promise, spool = self._spool(self._inline_size_bytes if inline else -1)
         if body is None:
             source = Source()
             chain(source, upload, spool)
@@ -121,20 +136,27 @@ class Engine:
 
     def stage_bytes(self, body: bytes) -> Promise:
         """Put bytes that are here already into a file, as `stage` does with a request's."""
+        promise, spool = self._spool(-1)
+        source = Source()
+        chain(source, spool)
+        source.feed(body)
+        source.end()
+        return promise
+
+    def _spool(self, inline_limit: int) -> tuple[Promise, Spool]:
         promise = Promise()
 
         def done(spool: Spool, error: BaseException | None) -> None:
-            if error is not None:
+            if error is not None or promise.done:
                 spool.close()
+            if error is not None:
                 promise.reject(error)
             else:
                 promise.resolve(spool)
 
-        source = Source()
-        chain(source, self.store.spool(done, -1))
-        source.feed(body)
-        source.end()
-        return promise
+        spool = self.store.spool(done, inline_limit)
+        promise.on_cancel(spool.close)
+        return promise, spool
 
     async def reread(
         self, generation: Generation, start: int, end: int, algorithm: str
@@ -146,7 +168,7 @@ class Engine:
         files = [extent.file for extent in extents]
         self.store.pin(files)
         try:
-            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.open), algorithm)
+            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.open_file), algorithm)
         finally:
             # A cancelled wait leaves the thread reading; its file stays open there, so unlinking it harms nobody.
             self.store.unpin(files)
@@ -164,13 +186,13 @@ class Engine:
         check: Check = unconditional,
     ) -> Promise:
         """Make what ``spool`` holds the object; the promise brings its `Generation`."""
-        try:
+        with closing(spool) as held:
             number = self.index.next_generation()
             inline = spool.body
             generation = Generation(
                 number=number,
                 size_bytes=spool.size_bytes,
-                etag=spool.md5.hex(),
+                etag=md5_of(spool).hex(),
                 modified_ms=self.now_ms(),
                 state=State.RESIDENT | State.INLINE if inline is not None else State.RESIDENT,
                 headers=draft.headers,
@@ -178,21 +200,25 @@ class Engine:
                 checksum=checksum,
                 owner=draft.owner,
                 storage_class=draft.storage_class,
-                xxh3=spool.xxh3,
+                xxh3=spool.xxh3 or 0,
             )
             if inline is not None:
                 return self.replace(bucket, key, generation, check, body=inline)
             file = self.index.next_file()
-            generation = msgspec.structs.replace(
-                generation, xxh3=0, extents=(Extent(file, 0, spool.size_bytes),)
-            )
-            row = (file, DataFile(spool.size_bytes, spool.xxh3))
-            trailer = self.encode(Trailer(bucket, key, generation))
-        except BaseException:
+            row = (file, DataFile(spool.size_bytes, generation.xxh3))
+            generation = msgspec.structs.replace(generation, xxh3=0, extents=(Extent(file, 0, spool.size_bytes),))
+            held.keep()
+            published = self.publish(spool, file, Trailer(bucket, key, generation))
+            return published.then(lambda _: self.replace(bucket, key, generation, check, new_files=(row,)))
+
+    def publish(self, spool: Spool, file: int, trailer: Trailer) -> Promise:
+        """Make a spool's file durable under its number, and close the spool however that ends."""
+
+        def failed(error: BaseException) -> object:
             spool.close()
-            raise
-        published = self.store.publish(spool, file, trailer)
-        return published.then(lambda _: self.replace(bucket, key, generation, check, new_files=(row,)))
+            raise error
+
+        return self.store.publish(spool, file, self._encode(trailer)).then(lambda _: spool.close(), failed)
 
     def replace(
         self,

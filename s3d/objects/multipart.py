@@ -15,7 +15,7 @@ from s3d._core.promise import Promise
 from s3d._core.spool import Spool
 from s3d.index.records import Checksum, DataFile, Extent, Generation, Part, State, Upload, UploadedPart
 from s3d.objects.assembly import cut, joined
-from s3d.objects.engine import Check, Draft, Engine, Trailer, unconditional
+from s3d.objects.engine import Check, Draft, Engine, Trailer, closing, md5_of, unconditional
 from s3d.objects.reread import digest
 from s3d.s3.errors import S3Error
 
@@ -66,21 +66,12 @@ class Multipart:
         The spool must not be inline: parts lie in files, whatever their size.
         """
         engine = self._engine
-        try:
+        with closing(spool) as held:
             file = self._index.next_file()
-            part = UploadedPart(
-                number,
-                spool.size_bytes,
-                spool.md5.hex(),
-                engine.now_ms(),
-                (Extent(file, 0, spool.size_bytes),),
-                checksum,
-            )
-            row = (file, DataFile(spool.size_bytes, spool.xxh3))
-            trailer = engine.encode(Trailer(upload.bucket, upload.key, upload=upload, part=part))
-        except BaseException:
-            spool.close()
-            raise
+            extent = Extent(file, 0, spool.size_bytes)
+            part = UploadedPart(number, spool.size_bytes, md5_of(spool).hex(), engine.now_ms(), (extent,), checksum)
+            row = (file, DataFile(spool.size_bytes, spool.xxh3 or 0))
+            held.keep()
 
         def written(_: object) -> Promise:
             try:
@@ -90,7 +81,8 @@ class Multipart:
                 raise
             return engine.settled(self._index.put_part(upload.upload_id, part, new_files=[row]), part)
 
-        return engine.store.publish(spool, file, trailer).then(written)
+        trailer = Trailer(upload.bucket, upload.key, upload=upload, part=part)
+        return engine.publish(spool, file, trailer).then(written)
 
     async def copy_part(
         self, upload: Upload, number: int, source: tuple[str, bytes], choose: Callable[[Generation], tuple[int, int]]

@@ -10,7 +10,8 @@ import hashlib
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from s3d._core.digest import Algorithm, digests
 from s3d.s3.errors import S3Error
@@ -126,93 +127,92 @@ def composite(name: str, parts: Sequence[bytes]) -> str:
     return f"{to_text(digest)}-{len(parts)}"
 
 
+_Shift = list[list[int]]
+"""A linear map of CRCs: what each value of each byte becomes, the lowest byte first. The map is their sum (XOR)."""
+
+
+def _shifted(shift: _Shift, crc: int) -> int:
+    result = 0
+    for row in shift:
+        result ^= row[crc & 0xFF]
+        crc >>= 8
+    return result
+
+
+def _shift_of(images: Sequence[int]) -> _Shift:
+    """The map that turns bit i into ``images[i]``."""
+    rows = []
+    for first in range(0, len(images), 8):
+        row = [0] * 256
+        for value in range(1, 256):
+            lowest = value & -value
+            row[value] = row[value ^ lowest] ^ images[first + lowest.bit_length() - 1]
+        rows.append(row)
+    return rows
+
+
 class _Crc:
-    """Arithmetic with the polynomials of one CRC: of the CRC of two pieces, make that of the two in a row.
+    """Makes one CRC, of data in a row, from those of its pieces.
 
-    The CRC of A followed by B is (CRC of A) · x^(8·|B|) + (CRC of B), modulo the CRC's polynomial and over GF(2); the
-    ones that both registers begin and end with cancel out (as in zlib's crc32_combine).
-
-    A polynomial is held as an integer with one byte per coefficient. Integers multiply as polynomials do as long as no
-    coefficient of the product, a count of at most 64, leaves its byte; its parity is the coefficient over GF(2). So one
-    multiplication of long integers stands for the 64 steps of a loop, and Barrett's two more for the division.
+    The CRC of A followed by B is that of A, shifted by as many zero bytes as B has, plus (XOR) that of B: what the
+    register begins and ends with cancels out, as in zlib's crc32_combine. To shift is linear, so a table does it in one
+    look-up a byte; a shift by any size is made of those by powers of two, and one that is wanted often, as parts
+    mostly have one size, gets a table of its own.
     """
 
-    def __init__(self, width: int, polynomial: int) -> None:
-        """``polynomial``: its coefficients below x^width, highest first, as specifications write them."""
+    # A table costs some hundred look-ups to make.
+    _OFTEN = 64
+
+    def __init__(self, width: int, reflected: int) -> None:
+        """``reflected``: the polynomial's coefficients below x^width, the highest power in the lowest bit."""
         self._width = width
-        self._low = _spread(width)
-        self._mask = _spread(2 * width)
-        self._modulus = self._of_bits(f"1{polynomial:0{width}b}")
-        # floor(x^2w / modulus): Barrett's quotient.
-        quotient, remainder = 0, 1 << (8 * 2 * width)
-        for degree in range(2 * width, width - 1, -1):
-            if remainder >> (8 * degree) & 1:
-                quotient |= 1 << (8 * (degree - width))
-                remainder ^= self._modulus << (8 * (degree - width))
-        self._quotient = quotient
-        # x^(8·n·16^k) for n below 16, made as they are needed.
-        self._powers: list[list[int]] = []
-        self._by_size: dict[int, int] = {}
+        images = []
+        for bit in range(width):
+            crc = 1 << bit
+            for _ in range(8):
+                crc = crc >> 1 ^ (reflected if crc & 1 else 0)
+            images.append(crc)
+        # The shifts by 1, 2, 4 … bytes, made as they are needed.
+        self._doubling = [_shift_of(images)]
 
-    @staticmethod
-    def _of_bits(bits: str) -> int:
-        # The digits are 0x30 and 0x31: their lowest bits are the coefficients.
-        return int.from_bytes(bits.encode(), "big") & _spread(len(bits))
-
-    def _multiply(self, left: int, right: int) -> int:
-        shift = 8 * self._width
-        product = left * right & self._mask
-        quotient = (((product >> shift) * self._quotient & self._mask) >> shift) & self._low
-        return (product ^ (quotient * self._modulus)) & self._low
-
-    def _shift(self, size_bytes: int) -> int:
-        """x^(8·size_bytes)."""
-        found = self._by_size.get(size_bytes)
-        if found is not None:
-            return found
-        result, rest, level = 1, size_bytes, 0
-        while rest:
-            if level == len(self._powers):
-                # Each row's base is the sixteenth power of the one before; the first is x^8.
-                self._add_level(self._multiply(self._powers[-1][15], self._powers[-1][1]) if level else 1 << (8 * 8))
-            if rest & 15:
-                result = self._multiply(result, self._powers[level][rest & 15])
-            rest >>= 4
+    def _by(self, size_bytes: int, crc: int) -> int:
+        """``crc`` shifted by ``size_bytes`` zero bytes."""
+        level = 0
+        while size_bytes:
+            if level == len(self._doubling):
+                last = self._doubling[-1]
+                self._doubling.append(_shift_of([_shifted(last, _shifted(last, 1 << bit)) for bit in self._bits()]))
+            if size_bytes & 1:
+                crc = _shifted(self._doubling[level], crc)
+            size_bytes >>= 1
             level += 1
-        if len(self._by_size) < 64:
-            # Nearly all parts of an upload have one size; that of the last differs.
-            self._by_size[size_bytes] = result
-        return result
+        return crc
 
-    def _add_level(self, base: int) -> None:
-        row = [1]
-        for _ in range(15):
-            row.append(self._multiply(row[-1], base))
-        self._powers.append(row)
+    def _bits(self) -> range:
+        return range(self._width)
 
-    def combine(self, parts: Iterable[tuple[bytes, int]]) -> bytes:
+    def combine(self, parts: Sequence[tuple[bytes, int]]) -> bytes:
+        often = {
+            size: _shift_of([self._by(size, 1 << bit) for bit in self._bits()])
+            for size, count in Counter(size for _, size in parts).items()
+            if count >= self._OFTEN
+        }
         total = 0
-        for digest, size_bytes in parts:
-            # The CRCs in use are reflected: the lowest bit is the coefficient of the highest power.
-            bits = f"{int.from_bytes(digest, 'big'):0{self._width}b}"[::-1]
-            total = self._multiply(total, self._shift(size_bytes)) ^ self._of_bits(bits)
-        bits = "".join(map(str, total.to_bytes(self._width, "big")))[::-1]
-        return int(bits, 2).to_bytes(self._width // 8, "big")
-
-
-def _spread(count: int) -> int:
-    """``count`` coefficients, all 1."""
-    return int.from_bytes(b"\x01" * count, "big")
+        for digest, size in parts:
+            shift = often.get(size)
+            total = self._by(size, total) if shift is None else _shifted(shift, total)
+            total ^= int.from_bytes(digest, "big")
+        return total.to_bytes(self._width // 8, "big")
 
 
 _CRCS = {
-    "CRC32": _Crc(32, 0x04C11DB7),
-    "CRC32C": _Crc(32, 0x1EDC6F41),
-    "CRC64NVME": _Crc(64, 0xAD93D23594C93659),
+    "CRC32": _Crc(32, 0xEDB88320),
+    "CRC32C": _Crc(32, 0x82F63B78),
+    "CRC64NVME": _Crc(64, 0x9A6C9329AC4BC9B5),
 }
 
 
-def full_object(name: str, parts: Iterable[tuple[bytes, int]]) -> bytes:
+def full_object(name: str, parts: Sequence[tuple[bytes, int]]) -> bytes:
     """The CRC ``name`` of the concatenation of parts, each given as its own CRC and its size in bytes.
 
     Nothing is read again. KeyError for an algorithm that is no CRC.

@@ -44,9 +44,7 @@ class BucketOperations:
         # No await between this look and the transition.
         if house.index.written_bucket(request.bucket) is not None:
             raise S3Error("BucketAlreadyOwnedByYou", extra={"BucketName": request.bucket})
-        bucket = Bucket(
-            request.bucket, house.engine.now_ms(), house.owner_id, house.region, tags=configuration.tags
-        )
+        bucket = Bucket(request.bucket, house.engine.now_ms(), house.owner_id, house.region, tags=configuration.tags)
         house.index.create_bucket(bucket)
         location = b"/" + request.bucket.encode()
         return house.engine.settled((), None).then(lambda _: house.answer(request, 200, [(b"Location", location)]))

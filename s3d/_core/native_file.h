@@ -1,0 +1,95 @@
+/* Writing and publishing data files: whole sequences of system calls, so that a thread takes the GIL back once and
+ * not after each of them. All return 0 or -errno, repeat on EINTR, and never close what they were given. */
+#ifndef S3D_NATIVE_FILE_H
+#define S3D_NATIVE_FILE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Not declared by the headers that CPython's feature macros leave us. */
+#ifndef O_TMPFILE
+#define O_TMPFILE (020000000 | O_DIRECTORY)
+#endif
+
+static inline int64_t s3d_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A file without a name in `directory` (open(2), O_TMPFILE); the descriptor, or -errno. -EOPNOTSUPP, -EISDIR or -ENOENT
+ * (older kernels) where the file system has no such files. */
+static inline int s3d_open_anonymous(const char *directory)
+{
+    int fd;
+    do
+        fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+/* A file that must not be there yet; the descriptor, or -errno. */
+static inline int s3d_open_named(const char *path)
+{
+    int fd;
+    do
+        fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+/* All of `data` at `offset`; a short write is gone on with, so that the next one tells why (ENOSPC, EFBIG). */
+static inline int s3d_write_all(int fd, const uint8_t *data, size_t size, int64_t offset)
+{
+    while (size) {
+        ssize_t written = pwrite(fd, data, size, (off_t)offset);
+        if (written < 0) {
+            if (errno == EINTR)
+                continue;
+            return -errno;
+        }
+        if (written == 0)
+            return -EIO;
+        data += written;
+        size -= (size_t)written;
+        offset += written;
+    }
+    return 0;
+}
+
+static inline int s3d_datasync(int fd)
+{
+    /* Never repeated, not even on EINTR: after a failure the kernel has dropped the pages it could not write. */
+    return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+/* Give the file a name, which must be free: from its temporary name, or from none (open(2), the example of O_TMPFILE,
+ * through /proc: AT_EMPTY_PATH wants CAP_DAC_READ_SEARCH on kernels before 6.10). */
+static inline int s3d_name_file(int fd, const char *temporary, const char *path)
+{
+    char link[32];
+    if (temporary != NULL) {
+        /* link and not rename: it refuses to replace what is there. */
+        if (linkat(AT_FDCWD, temporary, AT_FDCWD, path, 0) < 0)
+            return -errno;
+        unlink(temporary);
+        return 0;
+    }
+    if (linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOENT && errno != EINVAL && errno != EPERM)
+        return -errno;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+#endif
