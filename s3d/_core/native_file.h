@@ -8,6 +8,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -90,6 +91,69 @@ static inline int s3d_name_file(int fd, const char *temporary, const char *path)
         return -errno;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* A directory whose fsync is shared by all threads that gave a file a name in it while the one before ran. */
+typedef struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t ended;
+    uint64_t started, finished; /* syncs so far; one at a time */
+    uint64_t first_failed;      /* 0: none has */
+    int error;                  /* of that one: -errno */
+} s3d_directory;
+
+static inline void s3d_directory_init(s3d_directory *directory)
+{
+    pthread_mutex_init(&directory->mutex, NULL);
+    pthread_cond_init(&directory->ended, NULL);
+    directory->started = directory->finished = directory->first_failed = 0;
+    directory->error = 0;
+}
+
+static inline void s3d_directory_destroy(s3d_directory *directory)
+{
+    pthread_cond_destroy(&directory->ended);
+    pthread_mutex_destroy(&directory->mutex);
+}
+
+static inline int s3d_fsync_path(const char *path)
+{
+    int result = 0, fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fsync(fd) < 0)
+        result = -errno;
+    close(fd);
+    return result;
+}
+
+/* Wait until an fsync that began after this call has ended; 0 or -errno. Once one has failed, so do all that follow:
+ * the next one would succeed without having written what the failed one dropped. */
+static inline int s3d_directory_sync(s3d_directory *directory, const char *path)
+{
+    int result;
+    uint64_t wanted, mine;
+    pthread_mutex_lock(&directory->mutex);
+    wanted = directory->started + 1;
+    while (directory->finished < wanted) {
+        if (directory->started > directory->finished) {
+            pthread_cond_wait(&directory->ended, &directory->mutex);
+            continue;
+        }
+        mine = ++directory->started;
+        pthread_mutex_unlock(&directory->mutex);
+        result = s3d_fsync_path(path);
+        pthread_mutex_lock(&directory->mutex);
+        directory->finished = mine;
+        if (result < 0 && directory->first_failed == 0) {
+            directory->first_failed = mine;
+            directory->error = result;
+        }
+        pthread_cond_broadcast(&directory->ended);
+    }
+    result = directory->first_failed != 0 && wanted >= directory->first_failed ? directory->error : 0;
+    pthread_mutex_unlock(&directory->mutex);
+    return result;
 }
 
 #endif

@@ -4,6 +4,10 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from s3d._core.stage cimport Stage
 
+cdef extern from "native_file.h":
+    ctypedef struct s3d_directory:
+        uint64_t started
+
 
 cdef class Pace:
     """How fast a volume takes writes: shared by the spools of one volume, loop's thread and workers."""
@@ -19,6 +23,13 @@ cdef class Block:
     cdef Py_ssize_t used             # bytes filled, from the start
     cdef int64_t offset              # in the body
     cdef bint written                # in the file already, only to be hashed
+
+
+cdef class Directory:
+    """A directory of data files, whose fsync is shared by all that get a name in it at about the same time."""
+    cdef readonly str path
+    cdef bytes _encoded
+    cdef s3d_directory _native
 
 
 cdef class Spool(Stage):

@@ -34,6 +34,10 @@ cdef extern from "native_file.h":
     int s3d_write_all(int fd, const uint8_t *data, size_t size, int64_t offset) nogil
     int s3d_datasync(int fd) nogil
     int s3d_name_file(int fd, const char *temporary, const char *path) nogil
+    void s3d_directory_init(s3d_directory *directory) nogil
+    void s3d_directory_destroy(s3d_directory *directory) nogil
+    int s3d_directory_sync(s3d_directory *directory, const char *path) nogil
+    int s3d_unlink "unlink"(const char *path) nogil
 
 BLOCK_SIZE = 262144       # what one read of a body brings at most (channel.pyx)
 cdef Py_ssize_t _BLOCK_SIZE = BLOCK_SIZE
@@ -98,6 +102,37 @@ cdef class Pace:
 
 cdef int64_t SLOW_NS = 5_000_000
 cdef int QUICK_ENOUGH = 16
+
+
+cdef class Directory:
+    """A directory of data files; any thread.
+
+    All files that got their names in it while one fsync ran share the next one, so the number of fsyncs falls as the
+    load rises. After a failed one the directory takes no more files: the kernel forgets what it could not write, and
+    the next fsync would succeed for nothing.
+    """
+
+    def __cinit__(self, str path not None):
+        self.path = path
+        self._encoded = os.fsencode(path)
+        s3d_directory_init(&self._native)
+
+    def __dealloc__(self):
+        s3d_directory_destroy(&self._native)
+
+    @property
+    def syncs(self):
+        """How many fsyncs there were."""
+        return self._native.started
+
+    def sync(self):
+        """Wait until an fsync that begins from now on has ended; raises OSError with the path."""
+        cdef const char *path = PyBytes_AS_STRING(self._encoded)
+        cdef int result
+        with nogil:
+            result = s3d_directory_sync(&self._native, path)
+        if result < 0:
+            raise os_error(result, self._encoded)
 
 
 cdef class Spool(Stage):
@@ -364,16 +399,18 @@ cdef class Spool(Stage):
             self.closed = True
             self._drop()
 
-    def publish(self, str path not None, bytes trailer not None, bint sync):
-        """Append ``trailer``, sync the file and give it the name ``path``, which must be free; blocking, in a thread.
+    def publish(self, Directory directory not None, str name not None, bytes trailer not None, bint sync):
+        """Append ``trailer``, sync the file, give it the ``name`` in ``directory``, which must be free, and sync that.
 
-        Afterwards the spool holds nothing more. Raises OSError with the path; the file is then given up, and a failed
-        fdatasync is not repeated: the kernel may have dropped what it could not write, and the next one would succeed.
-        The caller syncs the directory.
+        Blocking, in a thread, between `lease` and `release`; afterwards the spool holds nothing that was not published.
+        Raises OSError with the path; the file is then given up, and nothing that failed is tried again: after a failed
+        fdatasync the kernel may have dropped what it could not write, and the next one would succeed.
         """
-        cdef bytes encoded = os.fsencode(path)
+        cdef bytes path = directory._encoded + b"/" + os.fsencode(name)
+        cdef const char *final = PyBytes_AS_STRING(path)
+        cdef const char *parent = PyBytes_AS_STRING(directory._encoded)
+        cdef s3d_directory *native = &directory._native
         cdef bytes temporary_bytes = None
-        cdef const char *final = PyBytes_AS_STRING(encoded)
         cdef const char *temporary = NULL
         cdef const uint8_t *end = <const uint8_t *>PyBytes_AS_STRING(trailer)
         cdef Py_ssize_t end_size = len(trailer)
@@ -400,6 +437,10 @@ cdef class Spool(Stage):
                 result = s3d_datasync(fd)
             if result == 0:
                 result = s3d_name_file(fd, temporary, final)
+                if result == 0 and sync:
+                    result = s3d_directory_sync(native, parent)
+                    if result < 0:
+                        s3d_unlink(final)
         if result < 0:
             raise os_error(result, path)
         self.temporary = None

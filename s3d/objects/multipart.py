@@ -7,9 +7,7 @@ and copying objects using multipart upload"). Parts that the client left out los
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Sequence
 
 from s3d._core.promise import Promise
 from s3d._core.spool import Spool
@@ -18,8 +16,7 @@ from s3d.objects.assembly import cut, joined
 from s3d.objects.engine import Check, Draft, Engine, Trailer, closing, md5_of, unconditional
 from s3d.objects.reread import digest
 from s3d.s3.errors import S3Error
-
-MAX_PARTS = 10_000
+from s3d.s3.uploads import make_upload_id, no_such_upload
 
 
 class Multipart:
@@ -39,8 +36,7 @@ class Multipart:
         upload = Upload(
             bucket,
             key,
-            # Sorts by creation; nobody can guess another's.
-            f"{created_ms:012x}{secrets.token_hex(10)}",
+            make_upload_id(created_ms, secrets.token_bytes(10)),
             created_ms,
             draft.headers,
             draft.tags,
@@ -57,7 +53,7 @@ class Multipart:
         self._engine.check_bucket(bucket)
         upload = self._index.written_upload(bucket, key, upload_id)
         if upload is None:
-            raise S3Error("NoSuchUpload", extra={"UploadId": upload_id})
+            raise no_such_upload(upload_id)
         return upload
 
     def put_part(self, upload: Upload, number: int, spool: Spool, checksum: Checksum | None) -> Promise:
@@ -116,9 +112,14 @@ class Multipart:
         """Give up an upload and its parts."""
         return self._engine.settled(self._index.abort_upload(upload), None)
 
-    def all_parts(self, upload_id: str) -> list[UploadedPart]:
-        """Every part as written, by number."""
-        return self._index.written_parts(upload_id)
+    def parts(self, upload_id: str, numbers: Iterable[int]) -> dict[int, UploadedPart]:
+        """Those of the parts ``numbers`` that there are, as written."""
+        found = {}
+        for number in numbers:
+            part = self._index.written_part(upload_id, number)
+            if part is not None:
+                found[number] = part
+        return found
 
     def complete(
         self,
@@ -130,7 +131,7 @@ class Multipart:
     ) -> Promise:
         """Make ``chosen`` parts, in this order, the object; the promise brings its `Generation`.
 
-        Call it in the same step as `all_parts`, from which ``chosen`` comes.
+        Call it in the same step as `parts`, from which ``chosen`` comes.
         """
         engine, index = self._engine, self._index
         current = index.written_head(upload.bucket, upload.key)

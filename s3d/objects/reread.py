@@ -31,7 +31,7 @@ class _Crc:
         return self._value.to_bytes(self._size_bytes, "big")
 
 
-_MAKERS: dict[str, Callable[[], "_Crc | hashlib._Hash"]] = {
+_MAKERS: dict[str, Callable[[], _Crc | hashlib._Hash]] = {
     "CRC32": lambda: _Crc(zlib.crc32, 4),
     "CRC32C": lambda: _Crc(checksums.crc32c, 4),
     "CRC64NVME": lambda: _Crc(checksums.crc64nvme, 8),

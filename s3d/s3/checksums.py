@@ -73,8 +73,7 @@ def parse_algorithm(value: bytes) -> str:
     if name not in ALGORITHMS:
         raise S3Error(
             "InvalidRequest",
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-            f"[{_VALID}]",
+            f"Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{_VALID}]",
         )
     return name
 

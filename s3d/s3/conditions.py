@@ -140,8 +140,8 @@ def check_write(headers: Headers, current: Current | None, *, any_etag: bool = F
     """Hold the conditions of PutObject, CopyObject or CompleteMultipartUpload against what the key has now.
 
     Raises PreconditionFailed (412), or NoSuchKey (404) for If-Match where there is nothing. S3 takes only ``*`` for
-    If-None-Match, and not both conditions at once: NotImplemented (501). With ``any_etag`` both mean what RFC 9110 says.
-    Whoever calls this must write in the same step, or the answer is of no worth.
+    If-None-Match, and not both conditions at once: NotImplemented (501). With ``any_etag`` both mean what RFC 9110
+    says. Whoever calls this must write in the same step, or the answer is of no worth.
     """
     wanted = unwanted = None
     for name, value in headers:

@@ -30,12 +30,7 @@ _VERSION_KEY = b"?versionId="
 
 def check_bucket_name(name: str) -> None:
     """Raise InvalidBucketName unless a new bucket may be called ``name``."""
-    if (
-        not _NAME.fullmatch(name)
-        or _ADDRESS.fullmatch(name)
-        or name.startswith(_PREFIXES)
-        or name.endswith(_SUFFIXES)
-    ):
+    if not _NAME.fullmatch(name) or _ADDRESS.fullmatch(name) or name.startswith(_PREFIXES) or name.endswith(_SUFFIXES):
         raise S3Error("InvalidBucketName", extra={"BucketName": name})
 
 

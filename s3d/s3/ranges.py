@@ -17,7 +17,7 @@ _RANGE = re.compile(rb"bytes=(?:(\d+)-(\d*)|-(\d+))", re.ASCII | re.IGNORECASE)
 _COPY_RANGE = re.compile(rb"bytes=(\d+)-(\d+)", re.ASCII)
 # More digits than any size has; int() of thousands of digits takes time, and refuses some.
 _MAX_DIGITS = 19
-_BEYOND = 10**_MAX_DIGITS
+_BEYOND: int = 10**_MAX_DIGITS
 
 MAX_PART_BYTES = 5 * 2**30
 
@@ -90,8 +90,7 @@ def parse_copy_range(value: bytes | None, size: int) -> tuple[int, int]:
     if end - start > MAX_PART_BYTES:
         raise S3Error(
             "InvalidRequest",
-            "The specified copy source is larger than the maximum allowable size for a copy source: "
-            f"{MAX_PART_BYTES}",
+            f"The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PART_BYTES}",
         )
     return start, end
 
@@ -119,9 +118,7 @@ def parse_part_number(value: bytes) -> int:
     """A ``partNumber`` query parameter; InvalidArgument unless it is a number from 1 to 10,000."""
     number = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else 0
     if not 1 <= number <= 10_000:
-        raise invalid_argument(
-            "partNumber", value, "Part number must be an integer between 1 and 10000, inclusive"
-        )
+        raise invalid_argument("partNumber", value, "Part number must be an integer between 1 and 10000, inclusive")
     return number
 
 

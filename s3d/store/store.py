@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Self
 
 from s3d._core.promise import Promise
-from s3d._core.spool import Pace, Spool
+from s3d._core.spool import Directory, Pace, Spool
 from s3d.store.errors import StoreTooNew
 from s3d.store.layout import Layout
 from s3d.store.lock import Lock
-from s3d.store.publishing import Publication, Publisher, fsync_directory
+from s3d.store.publishing import Publisher
 from s3d.store.trailer import Trailer, encode
 
 FORMAT = 1
@@ -39,6 +39,7 @@ class Store:
         self._lock = lock
         self._staging = os.fspath(layout.data)
         self._pace = Pace()
+        self._directories = [Directory(path) for path in layout.shards()]
         self._hashing = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="s3d-spool")
         self._syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3d-sync")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -95,8 +96,7 @@ class Store:
         if xxh3 is None:
             raise RuntimeError("only a whole body can be published")
         trailer = encode(Trailer(number=number, size_bytes=spool.size_bytes, xxh3=xxh3, record=record))
-        layout = self.layout
-        return publisher.publish(Publication(spool, number, layout.file(number), layout.shard(number), trailer))
+        return publisher.publish(spool, number, self._directories[number >> 8 & 0xFF], trailer)
 
     def _forsake(self, number: int) -> None:
         self.remove((number,))
@@ -172,4 +172,4 @@ def _prepare(layout: Layout, *, sync: bool) -> None:
         layout.format.write_text(f"{FORMAT}\n")
     if sync:
         for directory in (layout.data, layout.local_dir):
-            fsync_directory(directory)
+            Directory(os.fspath(directory)).sync()

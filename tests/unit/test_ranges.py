@@ -45,7 +45,13 @@ def test_what_is_no_single_range_is_ignored(value: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("value", "size"),
-    [(b"bytes=10-", 10), (b"bytes=40-50", 11), (b"bytes=-0", 10), (b"bytes=0-0", 0), (b"bytes=" + b"9" * 8000 + b"-", 9)],
+    [
+        (b"bytes=10-", 10),
+        (b"bytes=40-50", 11),
+        (b"bytes=-0", 10),
+        (b"bytes=0-0", 0),
+        (b"bytes=" + b"9" * 8000 + b"-", 9),
+    ],
 )
 def test_a_range_outside_the_object_cannot_be_satisfied(value: bytes, size: int) -> None:
     with pytest.raises(S3Error) as error:

@@ -7,10 +7,12 @@ from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import House, refuse_body_hash
+from s3d.gateway.local.house import House, number_param, refuse_body_hash
 from s3d.index.records import Bucket
-from s3d.s3 import documents, metadata, names
+from s3d.s3 import documents, listing, metadata, names, reading, tags
 from s3d.s3.errors import S3Error
+
+MAX_BUCKETS = 10_000
 
 
 class BucketOperations:
@@ -23,8 +25,25 @@ class BucketOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
         house = self._house
         refuse_body_hash(context)
-        page = names.buckets_page(house.index.buckets(), request.params or [])
-        return house.document(request, documents.list_buckets(page, house.owner_id, house.owner_name))
+        prefix = request.param(b"prefix")
+        token = request.param(b"continuation-token")
+        limit = number_param(request, b"max-buckets", MAX_BUCKETS)
+        if not 1 <= limit <= MAX_BUCKETS:
+            message = f"Argument max-buckets must be an integer between 1 and {MAX_BUCKETS}."
+            raise names.invalid_argument("max-buckets", str(limit), message)
+        region = request.param(b"bucket-region")
+        found = [
+            bucket for bucket in house.index.buckets()
+            if bucket.name.encode().startswith(prefix or b"")
+            and (region is None or bucket.region.encode() == region)
+            and (token is None or bucket.name.encode() > listing.read_token(token))
+        ]  # fmt: skip
+        more = listing.make_token(found[limit - 1].name.encode()) if len(found) > limit else ""
+        answer = documents.list_buckets(
+            found[:limit], house.owner, regions=bool(request.params),
+            prefix=None if prefix is None else prefix.decode("utf-8", "replace"), continuation_token=more,
+        )  # fmt: skip
+        return house.document(request, answer)
 
     def create_bucket(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html"""
@@ -34,17 +53,13 @@ class BucketOperations:
 
     def _create(self, request: Request, body: bytes) -> Promise:
         house = self._house
-        configuration = documents.read_create_bucket(body)
-        constraint = configuration.location
-        if constraint and names.region_of(constraint) != house.region:
-            raise S3Error(
-                "InvalidLocationConstraint", "The specified location-constraint is not valid",
-                extra={"LocationConstraint": constraint},
-            )  # fmt: skip
+        configuration = reading.parse_bucket_configuration(body)
+        reading.check_location(configuration.location, house.region)
+        chosen = tags.check_tags(configuration.tags, bucket=True)
         # No await between this look and the transition.
         if house.index.written_bucket(request.bucket) is not None:
             raise S3Error("BucketAlreadyOwnedByYou", extra={"BucketName": request.bucket})
-        bucket = Bucket(request.bucket, house.engine.now_ms(), house.owner_id, house.region, tags=configuration.tags)
+        bucket = Bucket(request.bucket, house.engine.now_ms(), house.owner_id, house.region, chosen)
         house.index.create_bucket(bucket)
         location = b"/" + request.bucket.encode()
         return house.engine.settled((), None).then(lambda _: house.answer(request, 200, [(b"Location", location)]))
@@ -79,4 +94,4 @@ class BucketOperations:
 
     def _answer_location(self, request: Request) -> Response:
         region = self._house.region
-        return self._house.document(request, documents.location_constraint("" if region == "us-east-1" else region))
+        return self._house.document(request, documents.location_constraint(region))

@@ -12,6 +12,7 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.upload import plan_upload
 from s3d.objects.engine import Engine
 from s3d.objects.multipart import Multipart
+from s3d.s3.documents import Owner
 from s3d.s3.errors import S3Error
 
 MAX_DOCUMENT_BYTES = 2 * 1024 * 1024
@@ -40,6 +41,7 @@ class House:
         self.index = engine.index
         self.multipart = Multipart(engine)
         self.owner_id = owner_id
+        self.owner = Owner(owner_id, owner_name)
         self.owner_name = owner_name
         self.region = region
         self.max_object_size_bytes = max_object_size_bytes
@@ -100,3 +102,14 @@ def refuse_body_hash(context: SigningContext | None) -> None:
     """A request without a body must not be signed for one."""
     if context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
         raise S3Error("XAmzContentSHA256Mismatch")
+
+
+def number_param(request: Request, name: bytes, default: int) -> int:
+    """A query parameter that is a count, not negative and at most 2^31 - 1 as S3 has it; InvalidArgument otherwise."""
+    text = request.param(name)
+    if not text:
+        return default
+    if not text.isdigit() or len(text) > 10 or int(text) > 2**31 - 1:
+        message = f"Argument {name.decode()} must be an integer between 0 and 2147483647"
+        raise S3Error("InvalidArgument", message, extra={"ArgumentName": name.decode(), "ArgumentValue": text})
+    return int(text)

@@ -15,10 +15,10 @@ from s3d._core.upload import Upload as BodyUpload
 from s3d._core.upload import plan_upload
 from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import Header, House, refuse_body_hash
-from s3d.index.records import Checksum, Generation, State
+from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft
-from s3d.s3 import checksums, conditions, documents, metadata, names, ranges, tags
+from s3d.s3 import checksums, conditions, documents, metadata, names, ranges, reading, tags
 from s3d.s3.errors import S3Error
 
 # A request with none of these headers, and no query, asks for a whole object without conditions.
@@ -147,7 +147,18 @@ class ObjectOperations:
         refuse_body_hash(context)
         generation = self._find(request)
         metadata.check_supported(request.headers)
-        return self._house.document(request, b"")
+        conditions.check_read(request.headers, generation.etag, generation.modified_ms, self._engine.now_ms())
+        asked = documents.parse_attributes(request.headers)
+        parts = None
+        if generation.parts:
+            marker = number_header(request, b"x-amz-part-number-marker", 0)
+            limit = min(number_header(request, b"x-amz-max-parts", 1000), 1000)
+            after = [part for part in generation.parts if part.number > marker]
+            parts = documents.ObjectParts(
+                len(generation.parts), after[:limit], marker, limit, truncated=len(after) > limit
+            )
+        body = documents.object_attributes(asked, generation, parts)
+        return self._house.document(request, body, self._headers(generation)[:1])
 
     # Writing.
 
@@ -155,7 +166,8 @@ class ObjectOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"""
         house = self._house
         house.check_bucket(request)
-        draft = self._draft(request)
+        names.check_key(request.key)
+        draft = draft_of(request, house.owner_id)
         check = partial(conditions.check_write, request.headers)
         upload = plan_body(request, context, house.max_object_size_bytes)
         # Refused before the body is taken; what counts is asked again when the object is written.
@@ -175,17 +187,6 @@ class ObjectOperations:
             headers += checksum_headers(generation.checksum)
         return self._house.answer(request, 200, headers)
 
-    def _draft(self, request: Request) -> Draft:
-        headers = request.headers
-        metadata.check_supported(headers)
-        tagging = request.header(b"x-amz-tagging")
-        return Draft(
-            metadata.stored_headers(headers),
-            tags.parse_header(tagging) if tagging is not None else (),
-            self._house.owner_id,
-            metadata.storage_class(headers),
-        )
-
     def copy_object(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
         house = self._house
@@ -194,7 +195,7 @@ class ObjectOperations:
         source = copy_source(request)
         replace_headers = metadata.directive(request.headers, b"x-amz-metadata-directive")
         replace_tags = metadata.directive(request.headers, b"x-amz-tagging-directive")
-        given = self._draft(request)
+        given = draft_of(request, house.owner_id)
         has_class = request.header(b"x-amz-storage-class") is not None
         redirect = request.header(b"x-amz-website-redirect-location") is not None
         asked = request.header(b"x-amz-checksum-algorithm")
@@ -227,7 +228,9 @@ class ObjectOperations:
 
     async def _copied(self, request: Request, copying: Awaitable[Generation]) -> Response:
         generation = await copying
-        return self._house.document(request, documents.copy_object_result(generation))
+        return self._house.document(
+            request, documents.copy_object(generation.etag, generation.modified_ms, generation.checksum)
+        )
 
     # Deleting.
 
@@ -244,31 +247,55 @@ class ObjectOperations:
     def delete_objects(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
         self._house.check_bucket(request)
-        checksums.require_any(request.headers)
         return self._house.read_document(request, context, partial(self._delete_many, request))
 
     def _delete_many(self, request: Request, body: bytes) -> Promise:
         house = self._house
-        deletion = documents.read_delete(body)
-        deleted, errors, keys = [], [], []
-        for item in deletion.objects:
+        deletion = reading.parse_delete(body)
+        results: list[tuple[bytes, str | None, S3Error | None]] = []
+        keys = []
+        # No await from the conditions to the transition.
+        for entry in deletion.entries:
+            refusal = None
             try:
-                names.check_key(item.key)
-                if item.version_id is not None and item.version_id not in ("", "null"):
-                    raise S3Error("NoSuchVersion")
-                item.check(self._index.written_head(request.bucket, item.key))
+                names.check_key(entry.key)
+                names.check_version(entry.version.encode() if entry.version else None, entry.key)
+                if entry.etag is not None or entry.modified_ms is not None or entry.size_bytes is not None:
+                    current = self._index.written_head(request.bucket, entry.key)
+                    conditions.check_delete_entry(current, entry.etag, entry.modified_ms, entry.size_bytes)
+                keys.append(entry.key)
             except S3Error as error:
-                errors.append((item, error))
-            else:
-                keys.append(item.key)
-                deleted.append(item)
+                refusal = error
+            results.append((entry.key, entry.version, refusal))
         promise = self._engine.delete_objects(request.bucket, keys)
-        answer = documents.delete_result([] if deletion.quiet else deleted, errors)
+        answer = documents.delete_result(results, quiet=deletion.quiet)
         return promise.then(lambda _: house.document(request, answer))
 
 
-def plan_body(request: Request, context: SigningContext | None, max_size: int) -> BodyUpload:
-    """How the body of an object or part is to be decoded and verified."""
+def draft_of(request: Request, owner: str) -> Draft:
+    """What a request says of the object it makes; refuses what is not supported or not allowed."""
+    metadata.check_supported(request.headers)
+    tagging = request.header(b"x-amz-tagging")
+    return Draft(
+        metadata.stored_headers(request.headers),
+        tags.parse_tagging_header(tagging) if tagging is not None else (),
+        owner,
+        metadata.storage_class(request.headers),
+    )
+
+
+def number_header(request: Request, name: bytes, default: int) -> int:
+    """A header that is a count; InvalidArgument otherwise."""
+    text = request.header(name)
+    if text is None:
+        return default
+    if not text.isdigit() or len(text) > 10:
+        raise names.invalid_argument(name.decode(), text, f"Argument {name.decode()} must be a non-negative integer")
+    return int(text)
+
+
+def plan_body(request: Request, context: SigningContext | None, max_size: int, algorithm: str = "") -> BodyUpload:
+    """How the body of an object or part is to be decoded and verified; ``algorithm`` of the checksum to keep."""
     if request.content_length == 0 and request.header(b"content-length") is None:
         raise S3Error("MissingContentLength")
     return plan_upload(request, max_size, context, keep=True)

@@ -31,7 +31,7 @@ class TaggingOperations:
     def put_object_tagging(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html"""
         self._check_object(request)
-        return self._house.read_document(request, context, lambda body: self._tag(request, tags.from_document(body)))
+        return self._house.read_document(request, context, lambda body: self._tag(request, tags.parse_tagging(body)))
 
     def delete_object_tagging(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjectTagging.html"""
@@ -64,7 +64,7 @@ class TaggingOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketTagging.html"""
         self._house.check_bucket(request)
         return self._house.read_document(
-            request, context, lambda body: self._tag_bucket(request, tags.from_document(body, bucket=True))
+            request, context, lambda body: self._tag_bucket(request, tags.parse_tagging(body, bucket=True))
         )
 
     def delete_bucket_tagging(self, request: Request, context: SigningContext | None) -> Answer:
