@@ -12,6 +12,8 @@ checks the client's own checksum over what it stored; any other goes on plain. A
 plain, and has a checksum made if it brought none: S3 stores CRC64NVME with an object whose client chose none.
 """
 
+from s3d._core import digest as _digest
+
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
@@ -58,7 +60,7 @@ cdef class Upload(Stage):
         """
         if not self.verified or self.digests is None or self.digests._checksum < 0:
             return {}
-        return {Algorithm(self.digests._checksum): self.digests.digest(self.digests._checksum)}
+        return {_digest.Algorithm(self.digests._checksum): self.digests.digest(self.digests._checksum)}
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef const uint8_t *span

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from s3d._core.filebody import FileBody
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Pace, Spool
 from s3d.store.errors import StoreTooNew
@@ -126,6 +127,12 @@ class Store:
         if free:
             self.remove(free)
 
+    def body(self, extents):
+        numbers = [e[0] for e in extents]
+        self.pin(numbers)
+        self._started()
+        return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), self._loop, self._hashing)
+
     # Removing.
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -173,3 +180,6 @@ def _prepare(layout: Layout, *, sync: bool) -> None:
     if sync:
         for directory in (layout.data, layout.local_dir):
             Directory(os.fspath(directory)).sync()
+
+
+    # temp
