@@ -194,19 +194,23 @@ def test_a_composite_checksum_may_be_claimed_with_its_count_or_without(count: by
 
 
 @pytest.mark.parametrize(
-    ("upload", "name", "value", "code"),
+    ("upload", "name", "value"),
     [
-        (FULL, b"crc32", crc(b"?").encode(), "BadDigest"),
-        (FULL, b"sha1", to_text(bytes(20)).encode(), "BadDigest"),
-        (FULL, b"crc32", b"bad", "InvalidRequest"),
-        (FULL, b"crc32", crc(b"c").encode() + b"-1", "InvalidRequest"),
-        (COMPOSITE, b"crc32", crc(zlib.crc32(b"c").to_bytes(4, "big")).encode() + b"-2", "BadDigest"),
-        (COMPOSITE, b"crc32", crc(zlib.crc32(b"c").to_bytes(4, "big")).encode() + b"-x", "InvalidRequest"),
-        (Upload(), b"crc32", crc(b"?").encode(), "BadDigest"),
+        (FULL, b"crc32", crc(b"?").encode()),
+        (FULL, b"sha1", to_text(bytes(20)).encode()),
+        (FULL, b"crc32", b"bad"),
+        (FULL, b"crc32", crc(b"c").encode() + b"-1"),
+        (COMPOSITE, b"crc32", crc(zlib.crc32(b"c").to_bytes(4, "big")).encode() + b"-2"),
+        (COMPOSITE, b"crc32", crc(zlib.crc32(b"c").to_bytes(4, "big")).encode() + b"-x"),
+        (Upload(), b"crc32", crc(b"?").encode()),
     ],
 )
-def test_a_wrong_claim_is_refused(upload: Upload, name: bytes, value: bytes, code: str) -> None:
-    assert refusal(upload, listed(7, summed=True), SUMMED, [(b"x-amz-checksum-" + name, value)]).code == code
+def test_a_wrong_claim_is_refused(upload: Upload, name: bytes, value: bytes) -> None:
+    error = refusal(upload, listed(7, summed=True), SUMMED, [(b"x-amz-checksum-" + name, value)])
+    assert (error.code, error.message) == (
+        "BadDigest",
+        f"The {name.decode().upper()} you specified did not match the calculated checksum.",
+    )
 
 
 @pytest.mark.parametrize(
