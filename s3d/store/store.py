@@ -21,7 +21,7 @@ from s3d.store.trailer import Trailer, encode
 
 FORMAT = 1
 """Of the directory's layout; the trailer of each file has a version of its own."""
-SYNC_THREADS = 32
+SYNC_THREADS = 16
 HASH_THREADS = 4
 
 log = logging.getLogger(__name__)
