@@ -111,7 +111,7 @@ class Daemon:
             gc.freeze()
             _log.info("s3d %s serves %s, %s", __version__, self._addresses(), self._destination())
             if self._local is not None:
-                self._local.begin_sweep()
+                self._local.begin()
             await stop.wait()
             self._ready = False
             await self._finish(servers)

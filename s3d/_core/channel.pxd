@@ -10,6 +10,11 @@ cdef enum:
     HOLD_BODY = 1                 # the consumer of the body under way takes no more
     HOLD_QUEUE = 2                # requests wait for the one that is being answered
 
+# What `send_file` returns where no byte went out.
+cdef enum:
+    FILE_ENDED = 0
+    SOCKET_FULL = -2
+
 
 cdef double monotonic() noexcept nogil
 
@@ -44,8 +49,15 @@ cdef class Channel:
     cdef int body_connected(self, Stage body) except -1
     cdef int body_ended(self, Stage body) except -1
 
+    # For subclasses: what happens to the body that leaves here.
+    cdef int body_sent(self, bint whole, bint delimited) except -1
+    cdef int body_refused(self, object error) except -1
+
     # For subclasses: what to do on the wire.
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int send_bytes(self, bytes data) except -1
+    cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1
     cdef int uncork(self) except -1
     cdef double unsent_for(self, double now) except -1
     cdef int hold(self, int reason) except -1
@@ -55,6 +67,6 @@ cdef class Channel:
     cdef int abort(self) except -1           # at once
     cdef int reset(self) except -1           # at once, and the peer cannot take it for an orderly end
 
-    cdef int _transmit(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int _transmit(self, const uint8_t *data, Py_ssize_t size, int flags, bytes owner) except -1
     cdef bint _direct(self) except -1
-    cdef int _queue(self, bytes data) except -1
+    cdef int _queue(self, object data) except -1

@@ -16,12 +16,15 @@ again before each send (measured: a third of the CPU of a small forwarded GET).
 """
 
 import logging
+import os
 import socket
 import struct
 from asyncio import get_running_loop
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport (
+    EAGAIN, ECONNABORTED, ECONNRESET, EINTR, ENETDOWN, ENETUNREACH, ENOTCONN, EPIPE, ETIMEDOUT, errno,
+)
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -43,6 +46,11 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_sendmsg "sendmsg"(int fd, const msghdr *message, int flags)
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
+    int MSG_MORE
+
+cdef extern from "<sys/sendfile.h>" nogil:
+    ctypedef long off_t
+    ssize_t c_sendfile "sendfile"(int out_fd, int in_fd, off_t *offset, size_t size)
 
 cdef extern from "<sys/ioctl.h>" nogil:
     int ioctl(int fd, unsigned long request, int *value)
@@ -60,6 +68,8 @@ cdef bytes _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 # A piece up to this size is corked; a copy of 16 KiB costs less than a system call.
 cdef Py_ssize_t _CORK_SIZE = 16384
 cdef Py_ssize_t _CORK_LIMIT = 65536
+# More than this is not copied for a slow reader, but kept as it is.
+cdef Py_ssize_t _COPY_LIMIT = 65536
 
 cdef bytearray _buffer = bytearray(BODY_READ_SIZE)
 cdef object _body_view = memoryview(_buffer)
@@ -170,6 +180,14 @@ cdef class Channel:
         """The chain of ``body`` has ended, by whichever of its three ends."""
         return 0
 
+    cdef int body_sent(self, bint whole, bint delimited) except -1:
+        """The outgoing body has ended; ``delimited``: its head tells where that is, and not the connection's end."""
+        return 0
+
+    cdef int body_refused(self, object error) except -1:
+        """The outgoing body failed with nothing of it sent, not even its head."""
+        return 0
+
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1:
         """Send or queue ``data``, which may be reused when this returns."""
         if self.lost or self.mute or size == 0:
@@ -180,7 +198,47 @@ cdef class Channel:
                 _cork(self)
             self.corked.put(data, size)
             return self.uncork() if self.corked.size > _CORK_LIMIT else 0
-        return self._transmit(data, size)
+        return self._transmit(data, size, 0, None)
+
+    cdef int send_bytes(self, bytes data) except -1:
+        """Send or queue ``data``, of which the channel keeps what the kernel does not take, without a copy."""
+        cdef Py_ssize_t size = len(data)
+        if size <= _CORK_SIZE or self.lost or self.mute:
+            return self.send(<const uint8_t *><char *>data, size)
+        self.sent_bytes += size
+        return self._transmit(<const uint8_t *><char *>data, size, 0, data)
+
+    cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1:
+        """As `send`, not waiting for the end of the loop's turn."""
+        if self.lost or self.mute or size == 0:
+            return 0
+        self.sent_bytes += size
+        return self._transmit(data, size, 0, None)
+
+    cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1:
+        """Send what is corked and then up to ``size`` bytes of a file from ``offset``, without a copy through us.
+
+        How many of these bytes the socket took: `SOCKET_FULL` if it takes none now (it may be gone, too),
+        `FILE_ENDED` if there are none. `OSError` if the file cannot be read. Only for a channel with an ``fd``.
+        """
+        cdef off_t at = offset
+        cdef ssize_t sent
+        if self.corked.size:
+            self._transmit(NULL, 0, MSG_MORE, None)
+        if self.lost or self.mute or not self._direct():
+            return SOCKET_FULL
+        while True:
+            sent = c_sendfile(self.fd, fd, &at, size)
+            if sent >= 0:
+                self.sent_bytes += sent
+                return sent if sent else FILE_ENDED
+            if errno == EAGAIN:
+                return SOCKET_FULL
+            if errno in (EPIPE, ECONNRESET, ECONNABORTED, ENOTCONN, ETIMEDOUT, ENETDOWN, ENETUNREACH):
+                self.send_failed()
+                return SOCKET_FULL
+            if errno != EINTR:
+                raise OSError(errno, os.strerror(errno))
 
     cdef double unsent_for(self, double now) except -1:
         """For how many seconds the peer has not taken a byte of what waits for it.
@@ -202,10 +260,13 @@ cdef class Channel:
 
     cdef int uncork(self) except -1:
         """Send what was kept for the end of the loop's turn."""
-        return self._transmit(NULL, 0)
+        return self._transmit(NULL, 0, 0, None)
 
-    cdef int _transmit(self, const uint8_t *data, Py_ssize_t size) except -1:
-        """Send what is corked and then ``data``, as one segment where the socket allows it."""
+    cdef int _transmit(self, const uint8_t *data, Py_ssize_t size, int flags, bytes owner) except -1:
+        """Send what is corked and then ``data``, as one segment where the socket allows it.
+
+        ``flags`` are those of send(2); ``owner`` is the object that ``data`` is, if that may be kept.
+        """
         cdef iovec spans[2]
         cdef msghdr message
         cdef ssize_t sent = 0
@@ -223,7 +284,7 @@ cdef class Channel:
             message.msg_iov = &spans[0] if first else &spans[1]
             message.msg_iovlen = 2 if first and size else 1
             while True:
-                sent = c_sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+                sent = c_sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | flags)
                 if sent >= 0 or errno != EINTR:
                     break
             if sent < 0:
@@ -233,7 +294,11 @@ cdef class Channel:
         if sent < first:
             self._queue(PyBytes_FromStringAndSize(<char *>corked.data + sent, first - sent))
             sent = first
-        self._queue(PyBytes_FromStringAndSize(<char *>data + sent - first, size - (sent - first)))
+        sent -= first
+        if owner is not None and size - sent > _COPY_LIMIT:
+            self._queue(memoryview(owner)[sent:] if sent else owner)
+        elif sent < size:
+            self._queue(PyBytes_FromStringAndSize(<char *>data + sent, size - sent))
         if corked.capacity > 2 * _CORK_SIZE:
             self.corked = Octets()
         return 0
@@ -248,8 +313,9 @@ cdef class Channel:
             self.queued = False
         return True
 
-    cdef int _queue(self, bytes data) except -1:
-        if self.lost or not data:
+    cdef int _queue(self, object data) except -1:
+        """Leave ``data``, bytes or a view of them, to the transport, which keeps it."""
+        if self.lost:
             return 0
         self.queued = True
         self.transport.write(data)

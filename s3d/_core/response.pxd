@@ -13,8 +13,8 @@ cdef enum:
 
 cdef class Response:
     cdef public int status
-    cdef list _headers                   # [(name, value), …] without those that frame the message; None: …
-    cdef bytes raw                       # … they stand here, as lines "name: value CRLF", until somebody asks
+    cdef list _headers                   # [(name, value), …] without those that frame the message; may be None if …
+    cdef bytes raw                       # … they, or the first of them, stand here as lines "name: value CRLF"
     cdef bint raw_dated                  # one of those lines is, or was, the Date
     cdef public object body              # bytes, Stage (a source), or None
     cdef public int64_t content_length   # bytes of the body, or LENGTH_*; taken from the body where that is bytes

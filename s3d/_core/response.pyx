@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t
 
 from s3d._core.octets cimport Octets
@@ -9,11 +10,25 @@ from s3d._core.stage cimport Stage
 
 cdef dict _REASONS = {int(status): status.phrase.encode() for status in HTTPStatus}
 
+cdef dict _STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in _REASONS.items()}
+
 
 cdef bytes reason_of(int status):
     """The standard reason phrase (RFC 9110 §15), b"" for a status without one."""
     cdef object reason = _REASONS.get(status)
     return b"" if reason is None else <bytes>reason
+
+
+def head_block(list headers not None):
+    """The lines of ``headers``, [(name, value), …], for `Response.prebuilt`.
+
+    ``ValueError`` for a value that would break out of its line.
+    """
+    cdef Octets lines = Octets()
+    cdef tuple pair
+    for pair in headers:
+        lines.put_header(<bytes?>pair[0], <bytes?>pair[1])
+    return PyBytes_FromStringAndSize(<char *>lines.data, lines.size)
 
 
 cdef class Response:
@@ -35,15 +50,36 @@ cdef class Response:
         self.content_length = len(body) if isinstance(body, bytes) else content_length
         self.close = close
 
+    @staticmethod
+    def prebuilt(int status, bytes raw not None, object body=None, int64_t content_length=LENGTH_NONE,
+                 list headers=None):
+        """A response whose head was made before by `head_block`, for what is answered many times.
+
+        ``headers`` are further fields, of this answer only. Neither holds Date, nor what the constructor excludes.
+        """
+        cdef Response response = Response.__new__(Response)
+        if body is not None and not isinstance(body, (bytes, Stage)):
+            raise TypeError(f"a response body is bytes, a Stage or None, not {type(body).__name__}")
+        response.status = status
+        response.raw = raw
+        response._headers = headers
+        response.body = body
+        response.content_length = len(<bytes>body) if type(body) is bytes else content_length
+        return response
+
     @property
     def headers(self):
         """The header fields as a list of pairs, which may be changed."""
         cdef bytes line, name, value
-        if self._headers is None:
-            self._headers = []
+        cdef list fields
+        if self.raw is not None:
+            fields = []
             for line in self.raw.split(b"\r\n")[:-1]:
                 name, _, value = line.partition(b": ")
-                self._headers.append((name, value))
+                fields.append((name, value))
+            if self._headers:
+                fields += self._headers
+            self._headers = fields
             self.raw = None
         return self._headers
 
@@ -72,11 +108,10 @@ cdef class Response:
         cdef tuple pair
         cdef bytes name
         cdef bint dated = False
-        out.put(<const uint8_t *>b"HTTP/1.1 ", 9)
-        out.put_int(self.status)
-        out.put(<const uint8_t *>b" ", 1)
-        out.put_bytes(reason_of(self.status))
-        out.put(<const uint8_t *>b"\r\n", 2)
+        cdef object line = _STATUS_LINES.get(self.status)
+        if line is None:
+            line = b"HTTP/1.1 %d \r\n" % self.status
+        out.put_bytes(<bytes>line)
         if self.raw is not None:
             out.put_bytes(self.raw)
             dated = self.raw_dated

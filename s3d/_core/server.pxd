@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from s3d._core.channel cimport Channel
 from s3d._core.meter cimport Meter
+from s3d._core.outgoing cimport Outgoing
 from s3d._core.promise cimport Observer, Promise
 from s3d._core.reader cimport RequestReader
 from s3d._core.request cimport Request
 from s3d._core.response cimport Response
-from s3d._core.stage cimport Stage
 
 
 cdef class Service:
@@ -42,7 +42,7 @@ cdef class ServerConnection(Channel):
     cdef RequestReader reader
     cdef Request active              # the request being answered, None between requests
     cdef object pending_result       # Promise or Task that will bring its answer
-    cdef _Answer answer              # the body being sent, None otherwise
+    cdef Outgoing answer             # the body being sent, None otherwise
     cdef bint advancing              # `advance` runs further up the stack
     cdef bint close_after            # nothing follows the answer under way
     cdef double idle_since_s         # when the last answer was handed over, or the connection made
@@ -63,14 +63,3 @@ cdef class ServerConnection(Channel):
     cdef int _leave_body(self, Request request) except -1
     cdef int _linger(self) except -1
     cdef int _record(self, bint aborted) except -1
-
-
-cdef class _Answer(Stage):
-    cdef ServerConnection connection  # None after the end
-    cdef int64_t left                 # bytes still to come, -1: unknown
-    cdef bint chunked
-    cdef bytes head                   # to be sent with the first span; None once it was
-    cdef bint paused
-
-    cdef int send_head(self) except -1
-    cdef int _send_chunk(self, const uint8_t *data, Py_ssize_t size) except -1

@@ -28,6 +28,7 @@ from s3d._core.fault cimport Fault, FaultCode
 from s3d._core.incoming cimport Incoming
 from s3d._core.meter cimport Meter
 from s3d._core.octets cimport Octets
+from s3d._core.outgoing cimport Outgoing
 from s3d._core.promise cimport Observer, Promise
 from s3d._core.reader cimport RequestReader
 from s3d._core.request cimport Request
@@ -248,10 +249,10 @@ cdef class ServerConnection(Channel):
         cdef Incoming body = self.reader.body
         cdef Request request
         cdef object pending = self.pending_result
-        cdef _Answer answer = self.answer
+        cdef Outgoing answer = self.answer
         self.close_after = True
         if answer is not None:
-            answer.connection = None
+            answer.channel = None
             self.answer = None
             answer.cancel(ConnectionResetError("the client has gone"))
         if body is not None:
@@ -376,7 +377,7 @@ cdef class ServerConnection(Channel):
         cdef bint head_only = request is not None and request.method == b"HEAD"
         cdef bint http_1_0 = request is not None and request.http_1_0
         cdef object body = response.body
-        cdef _Answer answer
+        cdef Outgoing answer
         if self.lost:
             return response.discard() or 0
         self.active_status = response.status
@@ -403,8 +404,8 @@ cdef class ServerConnection(Channel):
             self.send(_head.data, _head.size)
             return self.answered(True)
         if isinstance(body, Stage) and not head_only:
-            answer = _Answer.__new__(_Answer)
-            answer.connection = self
+            answer = Outgoing.__new__(Outgoing)
+            answer.channel = self
             answer.chunked = response.content_length == LENGTH_UNKNOWN and not http_1_0
             answer.left = response.content_length if response.content_length >= 0 else -1
             answer.head = PyBytes_FromStringAndSize(<char *>_head.data, _head.size)
@@ -412,7 +413,7 @@ cdef class ServerConnection(Channel):
             if self.write_paused:
                 answer.paused = True
             (<Stage>body).connect(answer)
-            if answer.connection is not None:
+            if answer.channel is not None and not answer.holds_head:
                 answer.send_head()
             return 0
         if isinstance(body, Stage):
@@ -420,7 +421,7 @@ cdef class ServerConnection(Channel):
             body = None
         self.send(_head.data, _head.size)
         if body:
-            self.send(<const uint8_t *><char *>body, len(<bytes>body))
+            self.send_bytes(<bytes>body)
         return self.answered(True)
 
     cdef int _leave_body(self, Request request) except -1:
@@ -437,6 +438,19 @@ cdef class ServerConnection(Channel):
                 self.close_after = True
         body.drop()
         return 0
+
+    cdef int body_sent(self, bint whole, bint delimited) except -1:
+        if not delimited:
+            # Closing is how such an answer ends; only a reset says that it did not.
+            if whole:
+                self.close_after = True
+            else:
+                self.reset()
+        return self.answered(whole)
+
+    cdef int body_refused(self, object error) except -1:
+        self.answer = None
+        return self._refuse(error)
 
     cdef int answered(self, bint whole) except -1:
         """The answer has been handed over, or broke off; go on to the next request, or end."""
@@ -527,74 +541,3 @@ cdef class ServerConnection(Channel):
                     "Your socket connection to the server was not read from or written to within the timeout period.",
                 ))
         return 0
-
-
-cdef class _Answer(Stage):
-    """The sink of an answer's body: frames it, and never lets it end short or long.
-
-    A body that brings other bytes than its head announced ends as a broken connection, which a client cannot mistake
-    for a whole answer (RFC 9112 §8).
-    """
-
-    cdef int send_head(self) except -1:
-        """Send the head if it still waits for the body's first span."""
-        cdef bytes head = self.head
-        self.head = None
-        if head is None:
-            return 0
-        return self.connection.send(<const uint8_t *><char *>head, len(head))
-
-    cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
-        cdef ServerConnection connection = self.connection
-        cdef bytes head
-        if connection is None or connection.lost or size == 0:
-            return 0
-        if self.left >= 0:
-            if size > self.left:
-                raise ConnectionError("the body of an answer is longer than announced")
-            self.left -= size
-        if self.chunked:
-            self.send_head()
-            self._send_chunk(data, size)
-        elif self.head is not None:
-            head = self.head
-            self.head = None
-            connection.send(<const uint8_t *><char *>head, len(head))
-            connection.send(data, size)
-        else:
-            connection.send(data, size)
-        return 0
-
-    cdef int _send_chunk(self, const uint8_t *data, Py_ssize_t size) except -1:
-        cdef bytes frame = b"%x\r\n" % size
-        self.connection.send(<const uint8_t *><char *>frame, len(frame))
-        self.connection.send(data, size)
-        return self.connection.send(<const uint8_t *>b"\r\n", 2)
-
-    cdef int finish(self) except -1:
-        cdef ServerConnection connection = self.connection
-        if connection is None:
-            return 0
-        self.send_head()
-        self.up = None
-        self.connection = None
-        if self.left > 0:
-            _log.warning("an answer ended %d bytes short of its announced length; its connection is cut", self.left)
-            return connection.answered(False)
-        if self.chunked:
-            connection.send(<const uint8_t *>b"0\r\n\r\n", 5)
-        elif self.left < 0:
-            connection.close_after = True
-        return connection.answered(True)
-
-    cdef int fail(self, object error) except -1:
-        cdef ServerConnection connection = self.connection
-        self.up = None
-        self.connection = None
-        if connection is None:
-            return 0
-        _log.warning("an answer broke off: %s", error)
-        if self.left < 0 and not self.chunked:
-            # Closing is how such an answer ends; only a reset says that it did not.
-            connection.reset()
-        return connection.answered(False)

@@ -21,13 +21,14 @@ from s3d._core.promise import Promise
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
 from s3d.index.memory import Entry, Memory
-from s3d.index.records import Bucket, Generation, State, Upload, UploadedPart
-from s3d.index.recovery import Floor, sync_directory
+from s3d.index.records import Bucket, Generation, Upload, UploadedPart
+from s3d.index.recovery import Floor, lost, sync_directory
 from s3d.index.rows import Rows, damaged
 from s3d.index.scan import HeadScan, RowScan, UploadScan
 from s3d.index.schema import (
     BOOT_SHIFT,
     FORMAT,
+    INLINE,
     MAX_BOOT,
     Family,
     Name,
@@ -56,10 +57,15 @@ LOCK_WAIT_S: Final = 5.0
 class Index(Transitions):
     """An open index. Make one with `open`; call `close` at the end."""
 
-    def __init__(self, directory: Path, *, sync: bool, memory_bytes: int) -> None:
+    def __init__(self, directory: Path, *, sync: bool, memory_bytes: int, accept_loss: bool) -> None:
         """Open; see `open`."""
         self.directory = directory
         self.sync = sync
+        self._accept_loss = accept_loss
+        self.fresh = False
+        """Nothing was there before."""
+        self.behind = False
+        """Changes that had been durable are not there any more."""
         self._memory = Memory(memory_bytes)
         self._scans: weakref.WeakSet[RowScan] = weakref.WeakSet()
         self.boot = 0
@@ -68,15 +74,19 @@ class Index(Transitions):
         self._open()
 
     @classmethod
-    def open(cls, directory: Path, *, sync: bool = True, memory_bytes: int = MEMORY_BYTES) -> Index:
+    def open(
+        cls, directory: Path, *, sync: bool = True, memory_bytes: int = MEMORY_BYTES, accept_loss: bool = False
+    ) -> Index:
         """Open the index in ``directory``, or make a new one there. Blocks; any thread, but then only the loop's.
 
         Without ``sync``, a flush hands rows to the kernel only: a power cut may take what was acknowledged.
-        ``memory_bytes`` bounds the objects that are kept decoded.
+        ``memory_bytes`` bounds the objects that are kept decoded. ``accept_loss`` opens a log that is damaged below
+        what had been durable, without what follows the damage; `behind` is true then, and the files as they were are
+        kept.
 
         Raises `IndexInUse`, `IndexDamaged`, `IndexTooNew`, `IndexTooOld` or `IndexFailed`.
         """
-        return cls(directory, sync=sync, memory_bytes=memory_bytes)
+        return cls(directory, sync=sync, memory_bytes=memory_bytes, accept_loss=accept_loss)
 
     def _open(self) -> None:
         directory = self.directory
@@ -88,12 +98,14 @@ class Index(Transitions):
             if self.fresh and database.exists() and any(database.glob("[MO0-9]*-*[0-9]")):
                 raise damaged(database / "CURRENT", "the file is missing beside others of RocksDB")
             database.mkdir(mode=0o700, exist_ok=True)
+            # Nothing was there, and yet something had been durable: all is lost.
+            self.behind = floor.exists if self.fresh else lost(database, floor, self._accept_loss)
         except OSError as error:
             raise IndexFailed(directory, f"cannot be opened ({error.strerror})") from error
         rows = Rows(database)
         try:
-            sequence = rows.sequence()
-            self.behind = sequence < floor.sequence or not floor.legible
+            if not self.behind and rows.sequence() < floor.sequence:
+                raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
             self._start(rows)
             if self.fresh:
                 sync_directory(directory)
@@ -188,7 +200,7 @@ class Index(Transitions):
         if row is None:
             return None
         generation = self._decoded(row)
-        body = self.body(generation) if generation.state & State.INLINE else None
+        body = self.body(generation) if generation.state & INLINE else None
         return self._memory.add(
             row_key, generation, body, len(row) + 40 * (len(generation.extents) + len(generation.parts))
         )

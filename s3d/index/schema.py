@@ -34,11 +34,13 @@ from typing import Final
 
 import msgspec
 
-from s3d.index.records import Bucket, DataFile, Extent, Generation, Part, Upload, UploadedPart
+from s3d.index.records import Bucket, DataFile, Extent, Generation, Part, State, Upload, UploadedPart
 
 FORMAT: Final = 1
 """Of keys and rows. A change that this version's code cannot read raises it."""
 
+INLINE: Final = int(State.INLINE)
+"""As a plain number: ``&`` with a member of an enumeration takes 1.5 us."""
 MAX_EXTENTS_IN_HEAD: Final = 8
 DETAILED: Final = b"\xc1"
 BLOCKS_PER_ROW: Final = 128

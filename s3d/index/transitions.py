@@ -16,9 +16,10 @@ import msgspec
 from rocksdict import WriteBatch
 
 from s3d.index.commit import Commits
-from s3d.index.records import Bucket, DataFile, Extent, Generation, State, Upload, UploadedPart
+from s3d.index.records import Bucket, DataFile, Extent, Generation, Upload, UploadedPart
 from s3d.index.rows import Rows, damaged
 from s3d.index.schema import (
+    INLINE,
     Family,
     bucket_end,
     bucket_prefix,
@@ -195,7 +196,7 @@ class Transitions:
         replaced generation was the last to use.
         """
         self._check()
-        if (body is not None) != bool(generation.state & State.INLINE):
+        if (body is not None) != bool(generation.state & INLINE):
             raise ValueError("an inline generation has its body in the index, and no other has")
         rows = self._rows
         row_key = head_key(bucket, key)
@@ -339,7 +340,7 @@ class Transitions:
         """Drop what belongs to the generation of a head, the head itself excepted."""
         generation = decode_head(head)
         key = number_key(generation.number)
-        if generation.state & State.INLINE:
+        if generation.state & INLINE:
             batch.delete(key, self._rows.handles[Family.BODIES])
         extents = generation.extents
         if is_detailed(head):

@@ -377,7 +377,7 @@ def list_parts(
     return document(
         "ListPartsResult",
         f"{element('Bucket', bucket)}{element('Key', upload.key)}{element('UploadId', upload.upload_id)}"
-        f"{element('PartNumberMarker', part_number_marker)}{element('NextPartNumberMarker', last if truncated else 0)}"
+        f"{element('PartNumberMarker', part_number_marker)}{element('NextPartNumberMarker', last)}"
         f"{element('MaxParts', max_parts)}{element('IsTruncated', truncated)}{rows}"
         f"{owner_element(initiator or owner, 'Initiator')}{owner_element(owner)}"
         f"{element('StorageClass', upload.storage_class)}{_chosen(upload)}",

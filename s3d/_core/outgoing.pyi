@@ -1,0 +1,3 @@
+from s3d._core.stage import Stage
+
+class Outgoing(Stage): ...
