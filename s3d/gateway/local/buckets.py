@@ -7,12 +7,10 @@ from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import House, number_param, refuse_body_hash
+from s3d.gateway.local.house import House, refuse_body_hash
 from s3d.index.records import Bucket
 from s3d.s3 import documents, listing, metadata, names, reading, tags
 from s3d.s3.errors import S3Error
-
-MAX_BUCKETS = 10_000
 
 
 class BucketOperations:
@@ -25,23 +23,11 @@ class BucketOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
         house = self._house
         refuse_body_hash(context)
-        prefix = request.param(b"prefix")
-        token = request.param(b"continuation-token")
-        limit = number_param(request, b"max-buckets", MAX_BUCKETS)
-        if not 1 <= limit <= MAX_BUCKETS:
-            message = f"Argument max-buckets must be an integer between 1 and {MAX_BUCKETS}."
-            raise names.invalid_argument("max-buckets", str(limit), message)
-        region = request.param(b"bucket-region")
-        found = [
-            bucket for bucket in house.index.buckets()
-            if bucket.name.encode().startswith(prefix or b"")
-            and (region is None or bucket.region.encode() == region)
-            and (token is None or bucket.name.encode() > listing.read_token(token))
-        ]  # fmt: skip
-        more = listing.make_token(found[limit - 1].name.encode()) if len(found) > limit else ""
+        query = listing.parse_list_buckets(request.params or ())
+        found, token = listing.page_of_buckets(house.index.buckets(), query)
         answer = documents.list_buckets(
-            found[:limit], house.owner, regions=bool(request.params),
-            prefix=None if prefix is None else prefix.decode("utf-8", "replace"), continuation_token=more,
+            found, house.owner, regions=query.any_given, prefix=query.prefix if query.prefix_given else None,
+            continuation_token=token,
         )  # fmt: skip
         return house.document(request, answer)
 

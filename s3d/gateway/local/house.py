@@ -102,14 +102,3 @@ def refuse_body_hash(context: SigningContext | None) -> None:
     """A request without a body must not be signed for one."""
     if context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
         raise S3Error("XAmzContentSHA256Mismatch")
-
-
-def number_param(request: Request, name: bytes, default: int) -> int:
-    """A query parameter that is a count, not negative and at most 2^31 - 1 as S3 has it; InvalidArgument otherwise."""
-    text = request.param(name)
-    if not text:
-        return default
-    if not text.isdigit() or len(text) > 10 or int(text) > 2**31 - 1:
-        message = f"Argument {name.decode()} must be an integer between 0 and 2147483647"
-        raise S3Error("InvalidArgument", message, extra={"ArgumentName": name.decode(), "ArgumentValue": text})
-    return int(text)

@@ -12,10 +12,10 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import Header, House, number_param, refuse_body_hash
+from s3d.gateway.local.house import Header, House, refuse_body_hash
 from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source, draft_of, plan_body
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
-from s3d.s3 import checksums, conditions, documents, names, ranges, reading, uploads
+from s3d.s3 import checksums, conditions, documents, listing, names, ranges, reading, uploads
 
 MAX_PART_BYTES = 5 * 2**30
 
@@ -142,8 +142,7 @@ class MultipartOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
-        marker = number_param(request, b"part-number-marker", 0)
-        limit = min(number_param(request, b"max-parts", 1000), 1000)
+        marker, limit = listing.parse_list_parts(request.params or ())
         upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
         upload = house.index.upload(request.bucket, request.key, upload_id)
         if upload is None:

@@ -18,7 +18,7 @@ from s3d.gateway.local.house import Header, House, refuse_body_hash
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft
-from s3d.s3 import checksums, conditions, documents, metadata, names, ranges, reading, tags
+from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
 from s3d.s3.errors import S3Error
 
 # A request with none of these headers, and no query, asks for a whole object without conditions.
@@ -151,8 +151,7 @@ class ObjectOperations:
         asked = documents.parse_attributes(request.headers)
         parts = None
         if generation.parts:
-            marker = number_header(request, b"x-amz-part-number-marker", 0)
-            limit = min(number_header(request, b"x-amz-max-parts", 1000), 1000)
+            marker, limit = listing.parse_attribute_parts(request.headers)
             after = [part for part in generation.parts if part.number > marker]
             parts = documents.ObjectParts(
                 len(generation.parts), after[:limit], marker, limit, truncated=len(after) > limit
@@ -282,16 +281,6 @@ def draft_of(request: Request, owner: str) -> Draft:
         owner,
         metadata.storage_class(request.headers),
     )
-
-
-def number_header(request: Request, name: bytes, default: int) -> int:
-    """A header that is a count; InvalidArgument otherwise."""
-    text = request.header(name)
-    if text is None:
-        return default
-    if not text.isdigit() or len(text) > 10:
-        raise names.invalid_argument(name.decode(), text, f"Argument {name.decode()} must be a non-negative integer")
-    return int(text)
 
 
 def plan_body(request: Request, context: SigningContext | None, max_size: int, algorithm: str = "") -> BodyUpload:
