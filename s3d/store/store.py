@@ -180,6 +180,3 @@ def _prepare(layout: Layout, *, sync: bool) -> None:
     if sync:
         for directory in (layout.data, layout.local_dir):
             Directory(os.fspath(directory)).sync()
-
-
-    # temp
