@@ -29,8 +29,10 @@ class RowScan:
     def __init__(self, view: View, family: Family, lower: bytes, upper: bytes) -> None:
         self._rows: Rows = view.rows
         self._lower = lower
+        # Kept for the iterator, which knows no more of it than its address.
+        self._upper = upper
         # The iterator pins the rows of this moment; what is not durable of them is put back from the notes.
-        self._iterator: RdictIter | None = view.rows.iterator(family, lower, upper)
+        self._iterator: RdictIter | None = view.rows.iterator(family, upper)
         self._before = view.before(family, lower, upper)
         self._keys = sorted(self._before)
         self._position = 0
@@ -55,7 +57,11 @@ class RowScan:
             following()
             left -= 1
         if left > 0:
-            self._rows.check(iterator)
+            problem = self._rows.problem(iterator)
+            if problem is not None:
+                self.close()
+                del iterator, valid, key, value, following
+                raise problem
         return found
 
     def _merge(self, iterator: RdictIter, found: list[Row], limit: int) -> None:
