@@ -111,7 +111,9 @@ class Index(Transitions):
                 raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
             self._start(rows)
             if self.fresh:
+                # RocksDB sees to the names in its own directory.
                 sync_directory(directory)
+                sync_directory(directory.parent)
         except BaseException:
             rows.close()
             raise

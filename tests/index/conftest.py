@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +89,17 @@ class Rig:
     def restart(self) -> None:
         self.index.close()
         self.index = Index.open(self.directory, sync=self.sync)
+
+    def crash(self, copied: Path) -> None:
+        """Go on with a copy of what is on the disk, as after kill -9."""
+        database = self.index._rows._database
+        assert database is not None
+        # A copy is no picture of one moment while tables come and go.
+        database.cancel_all_background(True)
+        shutil.copytree(self.directory, copied)
+        self.index.close()
+        self.directory = copied
+        self.index = Index.open(copied, sync=self.sync)
 
     def close(self) -> None:
         self.index.close()

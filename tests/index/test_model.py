@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from index.conftest import Rig
-from s3d.index.index import Index
 from s3d.index.records import Bucket, DataFile, Extent, Generation, Part, Upload, UploadedPart
 
 BUCKETS = ("b", "b-2", "b2")
@@ -176,12 +175,9 @@ class IndexMachine(RuleBasedStateMachine):
     def crash(self) -> None:
         """Go on with what is on the disk, as after kill -9."""
         self.starts += 1
-        copied = self.directory / str(self.starts)
-        shutil.copytree(self.rig.directory, copied)
-        self.rig.index.close()
-        shutil.rmtree(self.rig.directory)
-        self.rig.directory = copied
-        self.rig.index = Index.open(copied)
+        before = self.rig.directory
+        self.rig.crash(self.directory / str(self.starts))
+        shutil.rmtree(before)
         assert not self.rig.index.behind
         self.written = self.durable.copy()
 
