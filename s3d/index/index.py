@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ import xxhash
 from rocksdict import WriteBatch
 
 from s3d._core.promise import Promise
+from s3d.crash_point import crash_point
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
 from s3d.index.memory import Entry, Memory
@@ -60,8 +61,19 @@ LOCK_WAIT_S: Final = 5.0
 class Index(Transitions):
     """An open index. Make one with `open`; call `close` at the end."""
 
-    def __init__(self, directory: Path, *, sync: bool, memory_bytes: int, accept_loss: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        sync: bool,
+        memory_bytes: int,
+        accept_loss: bool,
+        boot_above: int,
+        on_loss: Callable[[], None] | None,
+    ) -> None:
         """Open; see `open`."""
+        self._boot_above = boot_above
+        self._on_loss = on_loss
         self.directory = directory
         self.sync = sync
         self._accept_loss = accept_loss
@@ -78,18 +90,33 @@ class Index(Transitions):
 
     @classmethod
     def open(
-        cls, directory: Path, *, sync: bool = True, memory_bytes: int = MEMORY_BYTES, accept_loss: bool = False
+        cls,
+        directory: Path,
+        *,
+        sync: bool = True,
+        memory_bytes: int = MEMORY_BYTES,
+        accept_loss: bool = False,
+        boot_above: int = 0,
+        on_loss: Callable[[], None] | None = None,
     ) -> Index:
         """Open the index in ``directory``, or make a new one there. Blocks; any thread, but then only the loop's.
 
         Without ``sync``, a flush hands rows to the kernel only: a power cut may take what was acknowledged.
         ``memory_bytes`` bounds the objects that are kept decoded. ``accept_loss`` opens a log that is damaged below
         what had been durable, without what follows the damage; `behind` is true then, and the files as they were are
-        kept.
+        kept. The number of this start will be greater than ``boot_above``, whatever the index says. ``on_loss`` is
+        called, before anything is written, when changes that had been durable are not there any more.
 
         Raises `IndexInUse`, `IndexDamaged`, `IndexTooNew`, `IndexTooOld` or `IndexFailed`.
         """
-        return cls(directory, sync=sync, memory_bytes=memory_bytes, accept_loss=accept_loss)
+        return cls(
+            directory,
+            sync=sync,
+            memory_bytes=memory_bytes,
+            accept_loss=accept_loss,
+            boot_above=boot_above,
+            on_loss=on_loss,
+        )
 
     def _open(self) -> None:
         directory = self.directory
@@ -109,6 +136,8 @@ class Index(Transitions):
         try:
             if not self.behind and rows.sequence() < floor.sequence:
                 raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
+            if self.behind and self._on_loss is not None:
+                self._on_loss()
             self._start(rows)
             if self.fresh:
                 # RocksDB sees to the names in its own directory.
@@ -139,14 +168,17 @@ class Index(Transitions):
         elif not self.fresh and rows.sequence() > 0:
             raise damaged(rows.directory, "the row with its format is missing")
         # Opened again in the same process, the boot and its counters go on.
-        self.boot = max(self.boot, number_of(boot) if boot is not None else 0) + (1 if self._counter == 0 else 0)
+        known = max(self.boot, self._boot_above, number_of(boot) if boot is not None else 0)
+        self.boot = known + (1 if self._counter == 0 else 0)
         if self.boot > MAX_BOOT:
             raise IndexFailed(rows.directory, f"it has been started {MAX_BOOT} times and can number no more")
+        crash_point("index.opened")
         batch = WriteBatch(raw_mode=True)
         batch.put(Name.FORMAT, number_key(FORMAT))
         batch.put(Name.BOOT, number_key(self.boot))
         rows.write(batch)
         rows.flush_log(True)
+        crash_point("index.boot_written")
 
     def next_generation(self) -> int:
         """A number that no generation has had; each is greater than all before, over restarts too."""
@@ -157,6 +189,11 @@ class Index(Transitions):
         """A number that no data file has had."""
         self._counter += 1
         return self.boot << BOOT_SHIFT | self._counter
+
+    @property
+    def failure(self) -> IndexError_ | None:
+        """Why nothing can be changed, None while all is well."""
+        return self._commits.failure
 
     # Reads of the durable view.
 
@@ -264,6 +301,7 @@ class Index(Transitions):
     def _flush(self) -> None:
         """In the flusher's thread."""
         self._rows.flush_log(self.sync)
+        crash_point("index.flushed")
 
     def _begin(self) -> int:
         if self.sync:
@@ -279,6 +317,7 @@ class Index(Transitions):
         drop = self._memory.drop
         for key in notes.heads:
             drop(key)
+        crash_point("index.visible")
 
     def _fail(self, error: IndexError_) -> None:
         """Nothing to undo: the view keeps putting back what was not flushed."""

@@ -396,6 +396,7 @@ class Transitions:
 
     def _write(self, batch: WriteBatch) -> None:
         self._rows.write(batch)
+        crash_point("index.written")
         self._commits.wrote()
 
 

@@ -200,12 +200,6 @@ class Store:
         if free:
             self.remove(free)
 
-    def body(self, extents):
-        numbers = [e[0] for e in extents]
-        self.pin(numbers)
-        self._started()
-        return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), self._loop, self._hashing)
-
     # Removing.
 
     def remove(self, numbers: Sequence[int]) -> None:
