@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from rocksdict import WriteBatch
 
+from s3d.crash_point import crash_point
 from s3d.index.commit import Commits
 from s3d.index.records import Bucket, DataFile, Extent, Generation, Upload, UploadedPart
 from s3d.index.rows import Rows, damaged
