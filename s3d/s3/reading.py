@@ -144,7 +144,7 @@ def parse_complete(body: bytes) -> list[CompletedPart]:
     """The parts that a CompleteMultipartUpload document lists, in its order.
 
     Raises MalformedXML, also for no parts or more than `MAX_PARTS`; InvalidArgument for a part number below 1 and for
-    two checksums of one part.
+    two checksums of one part; InvalidPart for a number that no part can have.
     """
     root = parse_document(body, "CompleteMultipartUpload")
     if not 1 <= len(root.children) <= MAX_PARTS:
@@ -157,6 +157,8 @@ def parse_complete(body: bytes) -> list[CompletedPart]:
         number = _integer(fields["PartNumber"])
         if number < 1:
             raise invalid_argument("PartNumber", str(number), "PartNumber must be >= 1")
+        if number > MAX_PARTS:
+            raise S3Error("InvalidPart", extra={"PartNumber": str(number), "ETag": fields["ETag"]})
         checksums = [(BY_ELEMENT[name], value) for name, value in fields.items() if name in BY_ELEMENT]
         if len(checksums) > 1:
             raise invalid_argument(
