@@ -16,6 +16,7 @@ import msgspec
 from rocksdict import WriteBatch
 
 from s3d.index.commit import Commits
+from s3d.index.errors import IndexBusy, IndexError_
 from s3d.index.records import Bucket, DataFile, Extent, Generation, Upload, UploadedPart
 from s3d.index.rows import Rows, damaged
 from s3d.index.schema import (
@@ -395,7 +396,13 @@ class Transitions:
             raise self._commits.failure
 
     def _write(self, batch: WriteBatch) -> None:
-        self._rows.write(batch)
+        try:
+            self._rows.write(batch)
+        except IndexBusy:
+            raise
+        except IndexError_ as error:
+            self._commits.broke(error)
+            raise
         self._commits.wrote()
 
 
