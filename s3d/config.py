@@ -34,6 +34,7 @@ __all__ = ["OPTIONS", "Config", "ConfigError", "Listener", "Option", "Origin", "
 
 GENERAL = "General"
 REMOTE = "Remote S3"
+STORAGE = "What s3d keeps"
 ACCESS = "Who may connect"
 LIMITS = "Limits"
 LOGGING = "Logging"
@@ -44,6 +45,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     # fmt: off
     local_dir: Annotated[Path, Option("S3D_LOCAL_DIR", "path", "~/.s3d", GENERAL, "Where s3d keeps its own data.")]
+    standalone: Annotated[bool, Option(
+        "S3D_STANDALONE", "bool", "false", GENERAL,
+        "Serve S3 out of S3D_LOCAL_DIR, with no remote behind it.")]
     endpoint: Annotated[tuple[Listener, ...], Option(
         "S3D_ENDPOINT", "listeners", "http://localhost:33333", GENERAL,
         "Address that s3d serves, and that its commands talk to (the first, if several are given with commas). "
@@ -97,6 +101,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "S3D_REMOTE_TOTAL_TIMEOUT", "duration", "never", REMOTE,
         "Time for one whole request to the remote, body included.", low=0.01, never=True)]
 
+    inline_size_bytes: Annotated[int, Option(
+        "S3D_INLINE_SIZE", "size", "16KiB", STORAGE,
+        "Objects up to this size lie in the index itself, larger ones in files of their own.", high=2**20)]
+    write_queue_sync: Annotated[bool, Option(
+        "S3D_WRITE_QUEUE_SYNC", "bool", "true", STORAGE,
+        "Answer a write only when it is on the disk. With false it survives the end of s3d, but not a power cut.")]
+
     auth: Annotated[Literal["auto", "none", "sigv4"], Option(
         "S3D_AUTH", "choice", "auto", ACCESS,
         "sigv4: every request is signed with the identity below. none: signed or not, every request is served. "
@@ -141,6 +152,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "What is logged to stderr.", choices=("debug", "info", "warning", "error"))]
     testing: Annotated[bool, Option(
         "S3D_TESTING", "bool", "false", LOGGING, "Switches for s3d's own tests.", hidden=True)]
+    crash_at: Annotated[str | None, Option(
+        "S3D_CRASH_AT", "id", None, LOGGING,
+        "With S3D_TESTING: die at a step of s3d.crash_point, NAME or NAME:COUNT.", hidden=True)]
     # fmt: on
 
     origins: dict[str, Origin]
@@ -202,7 +216,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             f"S3D_ENDPOINT lists {url} twice." for url in sorted({url for url in urls if urls.count(url) > 1})
             if not url.endswith(":0")
         ]  # fmt: skip
-        loop = self.loop()
+        loop = None if self.standalone else self.loop()
+        # AWS_ENDPOINT_URL is for clients, and may well name this very s3d.
+        if self.standalone and str(self.origins.get("S3_ENDPOINT", "")).endswith("S3_ENDPOINT"):
+            problems.append(
+                f"S3D_STANDALONE is true, and S3_ENDPOINT names a remote ({self.s3_endpoint}): s3d either serves its own "
+                "objects or stands before a remote; leave one of them out."
+            )
         if loop is not None:
             origin = self.origins.get("S3_ENDPOINT", Origin("default"))
             problems.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import hashlib
 import logging
 import os
 import signal
@@ -16,13 +17,16 @@ import botocore.session
 import uvloop
 from botocore.exceptions import BotoCoreError
 
-from s3d import __version__
+from s3d import __version__, crash_point
 from s3d._core.route import Router
 from s3d._core.server import Service
 from s3d.auth.authenticate import Authenticator
 from s3d.auth.identity import Identity
 from s3d.config import Config
-from s3d.gateway.gateway import Gateway
+from s3d.gateway.gateway import Gateway, Operations
+from s3d.gateway.local.house import House
+from s3d.gateway.standalone import Standalone
+from s3d.objects.local import LocalError, LocalObjects
 from s3d.remote.client import Remote, RemoteLimits
 from s3d.remote.connect import tls_context
 from s3d.s3.operations import load_operations
@@ -32,6 +36,9 @@ from s3d.server.internal import Internal
 from s3d.server.listen import ListenError, listen_tcp, listen_unix, remove_socket, server_context
 
 _log = logging.getLogger("s3d")
+
+ROOT_ID = hashlib.sha256(b"s3d root").hexdigest()
+"""Canonical user id of the root identity: owns everything, whatever its access key is at the time."""
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -44,9 +51,11 @@ def run(config: Config) -> int:
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
     _tune_memory()
+    if config.testing and config.crash_at is not None:
+        crash_point.arm(config.crash_at)
     try:
         return uvloop.run(Daemon(config).serve())
-    except (ListenError, BotoCoreError) as error:
+    except (ListenError, LocalError, BotoCoreError) as error:
         _log.error("s3d cannot start: %s", error)
         return 1
 
@@ -73,42 +82,68 @@ class Daemon:
         self._started_s = time.monotonic()
         self._auth = config.resolve_auth()
         self._ready = False
-        self._remote: Remote
+        self._remote: Remote | None = None
+        self._local: LocalObjects | None = None
         self._service: Service | None = None
 
     async def serve(self) -> int:
-        """Start, serve until told to stop, stop. Raises `ListenError` or botocore's errors if it cannot start."""
+        """Start, serve until told to stop, stop. Raises `ListenError` `LocalError` or botocore's errors if it cannot start."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, stop)
-        self._remote = remote = self._build_remote()
         servers: list[asyncio.AbstractServer] = []
         try:
-            # Finding credentials may take as long as somebody else's program or network does.
-            starting = asyncio.ensure_future(remote.start())
+            # Opening the index, or finding credentials by somebody else's program or network, may take long.
+            starting = asyncio.ensure_future(self._start())
             stopping = asyncio.ensure_future(stop.wait())
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()
+                await asyncio.wait((starting,))
                 return 0
             stopping.cancel()
-            starting.result()
-            self._service = service = self._build_service(loop)
+            operations = starting.result()
+            self._service = service = self._build_service(loop, operations)
             servers += await self._listen(service)
             self._ready = True
             gc.collect()
             gc.freeze()
             _log.info("s3d %s serves %s, %s", __version__, self._addresses(), self._destination())
+            if self._local is not None:
+                self._local.begin()
             await stop.wait()
             self._ready = False
             await self._finish(servers)
         finally:
             for server in servers:
                 server.close()
-            await remote.close()
+            if self._remote is not None:
+                await self._remote.close()
+            if self._local is not None:
+                await self._local.close()
         _log.info("s3d has stopped")
         return 0
+
+    async def _start(self) -> Operations:
+        """Bring up what requests are answered from: a remote, or local objects."""
+        config = self._config
+        self._operations = load_operations()
+        if config.standalone:
+            self._local = await LocalObjects.open(
+                config.local_dir, inline_size_bytes=config.inline_size_bytes, sync=config.write_queue_sync
+            )
+            house = House(
+                self._local.engine,
+                owner_id=ROOT_ID,
+                owner_name="root",
+                region=config.aws_region or "us-east-1",
+                max_object_size_bytes=config.max_object_size_bytes,
+            )
+            return Standalone(house, self._operations)
+        self._remote = self._build_remote()
+        await self._remote.start()
+        return Gateway(self._remote, self._operations, max_object_size_bytes=config.max_object_size_bytes)
 
     def _told_to_stop(self, stop: asyncio.Event) -> None:
         if stop.is_set():
@@ -137,9 +172,8 @@ class Daemon:
             ),
         )
 
-    def _build_service(self, loop: asyncio.AbstractEventLoop) -> Service:
-        config = self._config
-        self._operations = operations = load_operations()
+    def _build_service(self, loop: asyncio.AbstractEventLoop, answering: Operations) -> Service:
+        config, operations = self._config, self._operations
         identities = []
         if config.access_key_id is not None and config.secret_access_key is not None:
             identities.append(
@@ -151,7 +185,7 @@ class Daemon:
             )
         names = [listener.host for listener in config.endpoint if listener.host]
         dispatcher = Dispatcher(
-            Gateway(self._remote, operations, max_object_size_bytes=config.max_object_size_bytes),
+            answering,
             operations,
             Router(operations.routes, config.domain),
             Authenticator(self._auth, identities),
@@ -202,53 +236,72 @@ class Daemon:
         return ", ".join(listener.url for listener in self._config.endpoint)
 
     def _destination(self) -> str:
-        endpoints = self._remote.endpoints
-        where = endpoints.url or f"AWS, region {endpoints.region}"
-        return f"forwarding to {where}; clients' signatures are {'checked' if self._auth == 'sigv4' else 'not checked'}"
+        if self._remote is None:
+            where = f"standalone, with the objects in {self._config.local_dir}"
+        else:
+            endpoints = self._remote.endpoints
+            where = f"forwarding to {endpoints.url or f'AWS, region {endpoints.region}'}"
+        return f"{where}; clients' signatures are {'checked' if self._auth == 'sigv4' else 'not checked'}"
 
     def status(self) -> dict[str, Any]:
         """The state of everything as plain data, for ``/_s3d/status``. No secrets."""
-        remote, config, service = self._remote, self._config, self._service
+        config, service = self._config, self._service
         assert service is not None  # which is whose endpoint this answers
-        health, credentials = remote.health, remote.credentials
         meter = service.meter
         rows = {
             operation.name: meter.read(operation.index) for operation in self._operations
         } | {"other": meter.read(len(self._operations))}  # fmt: skip
         rows = {name: row for name, row in rows.items() if row["requests"]}
-        current = credentials.current
-        if credentials.state != "ok" or health.state == "offline":
-            verdict = "failing"
-        else:
-            verdict = "ok" if health.state == "online" else "degraded"
+        parts: dict[str, Any] = {}
+        verdict = "ok"
+        if self._remote is not None:
+            parts |= remote_status(self._remote)
+            if parts["credentials"]["state"] != "ok" or parts["remote"]["state"] == "offline":
+                verdict = "failing"
+            elif parts["remote"]["state"] != "online":
+                verdict = "degraded"
+        if self._local is not None:
+            parts["local"] = self._local.status()
+            verdict = parts["local"]["health"]
         return {
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "mode": "standalone" if config.standalone else "gateway",
             "endpoint": [listener.url for listener in config.endpoint],
             "auth": self._auth,
             "ready": self._ready,
             "health": verdict,
-            "remote": {
-                "endpoint": remote.endpoints.url or "AWS",
-                "region": remote.endpoints.region,
-                "state": health.state,
-                "since_s": round(time.monotonic() - health.since_s, 3),
-                "last_error": health.last_error,
-                "latency_ms": None if health.latency_s is None else round(health.latency_s * 1000, 3),
-                "connections": remote.open_connections,
-            },
-            "credentials": {
-                "source": credentials.source,
-                "access_key_id": current.access_key.decode() if current is not None else None,
-                "expires_in_s": credentials.expires_in_s,
-                "state": credentials.state,
-                "error": credentials.error,
-            },
+            **parts,
             "connections": {"open": service.open_connections, "max": config.max_connections},
             "requests": {
                 "total": sum(row["requests"] for row in rows.values()),
-                "errors": sum(row["client_errors"] + row["server_errors"] for row in rows.values()),
+                "refused": sum(row["client_errors"] for row in rows.values()),
+                "errors": sum(row["server_errors"] for row in rows.values()),
                 "by_operation": {name: row["requests"] for name, row in rows.items()},
             },
         }
+
+
+def remote_status(remote: Remote) -> dict[str, Any]:
+    """How the remote and its credentials are."""
+    health, credentials = remote.health, remote.credentials
+    current = credentials.current
+    return {
+        "remote": {
+            "endpoint": remote.endpoints.url or "AWS",
+            "region": remote.endpoints.region,
+            "state": health.state,
+            "since_s": round(time.monotonic() - health.since_s, 3),
+            "last_error": health.last_error,
+            "latency_ms": None if health.latency_s is None else round(health.latency_s * 1000, 3),
+            "connections": remote.open_connections,
+        },
+        "credentials": {
+            "source": credentials.source,
+            "access_key_id": current.access_key.decode() if current is not None else None,
+            "expires_in_s": credentials.expires_in_s,
+            "state": credentials.state,
+            "error": credentials.error,
+        },
+    }

@@ -21,9 +21,11 @@ from servers import clients
 from servers.daemon import LOCAL_CREDENTIALS, S3dDaemon, installed_from
 from servers.proxy import CuttingProxy
 from servers.raw import RawConnection
-from servers.remotes import REMOTE_CREDENTIALS, Remote, start_moto, start_seaweedfs
+from servers.remotes import REMOTE_CREDENTIALS, Credentials, Remote, start_moto, start_seaweedfs
 
 REMOTES = ["seaweedfs", "moto"]
+# What the s3d that has no remote lets in. As a remote of another s3d it is a server like those.
+STANDALONE_CREDENTIALS = Credentials("ALONEEXAMPLEKEY00001", "alone/secret+Key/EXAMPLE0001cQwSgJDkEXAMPLE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -124,6 +126,21 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     server = start_moto(tmp_path_factory.mktemp("moto"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def standalone_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3dDaemon]:
+    """An s3d without a remote, in the process of its own; shared, so leave it as it is."""
+    daemon = S3dDaemon(tmp_path_factory.mktemp("s3d-standalone"), standalone=True, identity=STANDALONE_CREDENTIALS)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def standalone(standalone_daemon: S3dDaemon) -> Remote:
+    """The same as a remote of others."""
+    return Remote("standalone", standalone_daemon.endpoint, STANDALONE_CREDENTIALS, standalone_daemon.process)
 
 
 @pytest.fixture(params=REMOTES)

@@ -37,6 +37,7 @@ cdef class Digests:
     cdef Sha256 _sha256
     cdef dict _updaters                # Algorithm: object with update and digest
     cdef list _expected                # [(Algorithm, digest, what to raise), …]
+    cdef int _checksum                 # the Algorithm of the additional checksum, -1: the client brings none
     cdef dict _results                 # Algorithm: digest; set once finished
 
     cdef int add(self, int algorithm) except -1
@@ -46,6 +47,7 @@ cdef class Digests:
     cdef int expect_sha256(self, bytes payload_hash) except -1
     cdef int expect_checksum(self, bytes name, bytes value) except -1
     cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1
+    cdef tuple give_up_md5(self)
     cdef int verify(self) except -1
 
 

@@ -114,6 +114,7 @@ cdef class Digests:
     def __cinit__(self):
         self._updaters = {}
         self._expected = []
+        self._checksum = -1
 
     cdef int add(self, int algorithm) except -1:
         """Have ``algorithm`` computed; no effect if it already is."""
@@ -245,10 +246,28 @@ cdef class Digests:
             if named is not None and BY_HEADER[named] != algorithm:
                 raise Fault(FaultCode.INVALID_REQUEST, "Value for x-amz-sdk-checksum-algorithm header is invalid.")
         if checksum is not None:
+            self._checksum = BY_HEADER[checksum_name]
             self.expect_checksum(checksum_name, checksum)
         for name in trailers:
-            self.add(BY_HEADER[name])
+            self._checksum = BY_HEADER[name]
+            self.add(self._checksum)
         return 0
+
+    cdef tuple give_up_md5(self):
+        """(digest, what to raise) of an expected Content-MD5, which somebody else will check; None if there is none.
+
+        Before the first update only.
+        """
+        cdef tuple row
+        if self._checksum == Algorithm.MD5:
+            return None
+        for row in self._expected:
+            if row[0] == Algorithm.MD5:
+                self._expected.remove(row)
+                self._wanted &= ~(1u << Algorithm.MD5)
+                del self._updaters[<int>Algorithm.MD5]
+                return row[1], row[2]
+        return None
 
     cdef int verify(self) except -1:
         """Raise BAD_DIGEST or CONTENT_SHA256_MISMATCH unless every expectation holds for what came."""

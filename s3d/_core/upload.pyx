@@ -8,8 +8,11 @@ Held is the span that completes the body, at most `MAX_HELD` bytes of it. When t
 it always does for a plain Content-Length body and mostly for a small aws-chunked one, nothing is copied.
 
 A body that came with a trailer goes on as STREAMING-UNSIGNED-PAYLOAD-TRAILER with the same trailer, so that the remote
-checks the client's own checksum over what it stored; any other goes on plain.
+checks the client's own checksum over what it stored; any other goes on plain. A body to keep (``keep``) always goes on
+plain, and has a checksum made if it brought none: S3 stores CRC64NVME with an object whose client chose none.
 """
+
+from s3d._core import digest as _digest
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t
@@ -17,10 +20,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from s3d._core.awschunked cimport ChunkedDecoder, Framer
-from s3d._core.digest cimport Digests, checksum_algorithm, checksum_value_size
+from s3d._core.digest cimport Algorithm, Digests, checksum_algorithm, checksum_value_size
 from s3d._core.fault cimport Fault, FaultCode
 from s3d._core.request cimport Request
 from s3d._core.sigv4 cimport SigningContext
+from s3d._core.spool cimport Spool
 from s3d._core.stage cimport Stage
 
 cdef Py_ssize_t MAX_HELD = 16384       # small enough for thousands of uploads at once, large enough to fill a packet
@@ -48,6 +52,27 @@ cdef class Upload(Stage):
 
     def __dealloc__(self):
         free(self._held)
+
+    @property
+    def checksums(self):
+        """{Algorithm: digest} of the additional checksum, most significant byte first; only once `verified`.
+
+        It is what the client announced in a header or trailer; else, of a body to keep, CRC64NVME; else empty.
+        """
+        if not self.verified or self.digests is None or self.digests._checksum < 0:
+            return {}
+        return {_digest.Algorithm(self.digests._checksum): self.digests.digest(self.digests._checksum)}
+
+    cdef int connect(self, Stage down) except -1:
+        """As any stage; but a Spool below, which computes the MD5 anyway, also compares it with Content-MD5."""
+        cdef Spool spool
+        cdef tuple pair
+        if isinstance(down, Spool) and self.digests is not None and not self.verified and self._received == 0:
+            pair = self.digests.give_up_md5()
+            if pair is not None:
+                spool = <Spool>down
+                spool.expected_md5, spool.md5_mismatch = pair
+        return Stage.connect(self, down)
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef const uint8_t *span
@@ -165,7 +190,7 @@ cdef class Upload(Stage):
         return 0
 
 
-cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext context):
+cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext context, bint keep=False):
     """The stage that the body of ``request`` has to go through; `Request.body` is not touched.
 
     ``max_size``: bytes that the decoded body may have. ``context``: the request's verified signature, None if none
@@ -245,6 +270,12 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
         if upload.digests is None:
             upload.digests = Digests.__new__(Digests)
         upload.digests.expect_sha256(context.payload_hash)  # a presigned URL may sign one in its query
+    if keep:
+        if upload.digests is None:
+            upload.digests = Digests.__new__(Digests)
+        if upload.digests._checksum < 0:
+            upload.digests._checksum = Algorithm.CRC64NVME
+            upload.digests.add(Algorithm.CRC64NVME)
     if upload.digests is not None and upload.digests._wanted == 0:
         upload.digests = None
 
@@ -262,7 +293,7 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
             context=context,
         )
         rest = [coding for coding in split_list(encoding or b"") if coding != b"aws-chunked"]
-        if trailer_names:
+        if trailer_names and not keep:
             upload.framer = Framer(decoded_length, trailer_bytes)
             upload.forward_length = upload.framer.encoded_length
             upload.payload_hash = UNSIGNED_TRAILER

@@ -210,6 +210,9 @@ def words(report: dict[str, Any], url: str) -> list[str]:
         lines.append(f"remote       {state}{extra} ({remote.get('endpoint') or 'AWS'}{region})")
         if state != "online" and remote.get("last_error"):
             lines.append(f"             last error: {remote['last_error']}")
+    local = section(report, "local")
+    if local:
+        lines += local_words(local)
     credentials = section(report, "credentials")
     if credentials:
         lines += credential_words(credentials)
@@ -221,6 +224,16 @@ def words(report: dict[str, Any], url: str) -> list[str]:
         total = requests.get("total", 0)
         shown = plural(total, "request") if isinstance(total, int) else str(total)
         lines.append(f"requests     {shown}" + (f", {errors} failed" if errors else ", none failed"))
+    return lines
+
+
+def local_words(local: dict[str, Any]) -> list[str]:
+    """The local objects for people, and what is wrong with them."""
+    lines = [f"objects      in {local.get('directory', '?')}"]
+    free = local.get("free_bytes")
+    if isinstance(free, int):
+        lines[0] += f", {human_size(free)} free"
+    lines += [f"             {problem}" for problem in local.get("problems") or []]
     return lines
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
+from typing import Protocol
 
 from s3d._core.promise import Promise
 from s3d._core.request import Request
@@ -21,6 +22,16 @@ from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 
 Answer = Response | Promise | Awaitable[Response]
+
+
+class Operations(Protocol):
+    """What answers requests, behind the server: with a remote or without one."""
+
+    def handle(self, request: Request, context: SigningContext | None) -> Answer:
+        """Carry out ``request``, which is routed, authenticated and authorized; see `Gateway.handle`."""
+
+    async def allow_origin(self, request: Request, origin: bytes) -> None:
+        """Raise `S3Error` (AccessDenied) unless web pages from ``origin`` may send ``request``."""
 
 
 _HASHES_OF_NOTHING = frozenset((
@@ -40,7 +51,7 @@ class Gateway:
         self._uploads = frozenset(operations.index(name) for name in ("PutObject", "UploadPart"))
         self._post_object = operations.index("PostObject")
         self._relocated = frozenset(operations.index(name) for name in ("CompleteMultipartUpload", "CreateBucket"))
-        self.cors = CorsRules(remote)
+        self._cors = CorsRules(remote)
 
     def handle(self, request: Request, context: SigningContext | None) -> Answer:
         """Carry out ``request``, which is routed, authenticated and authorized.
@@ -66,6 +77,10 @@ class Gateway:
         if request.operation in self._relocated:
             return promise.then(partial(self._relocate, request))
         return promise
+
+    async def allow_origin(self, request: Request, origin: bytes) -> None:
+        """Refuse a web page from ``origin`` that no CORS rule of the request's bucket allows."""
+        await self._cors.check(request, origin)
 
     @staticmethod
     def _relocate(request: Request, response: Response) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import logging
 import secrets
@@ -17,7 +18,8 @@ from s3d._core.route import Router
 from s3d._core.sigv4 import SigningContext
 from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
-from s3d.gateway.gateway import Answer, Gateway
+from s3d.gateway.gateway import Answer, Operations
+from s3d.index.errors import IndexBusy, IndexError_
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 from s3d.server.hosts import Hosts
@@ -27,6 +29,7 @@ _log = logging.getLogger("s3d.server")
 INTERNAL = b"/_s3d/"
 """s3d's own endpoints; no bucket's name begins with an underscore."""
 RETRY_AFTER_S = b"1"
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Dispatcher:
@@ -34,7 +37,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: Operations,
         operations: OperationTable,
         router: Router,
         authenticator: Authenticator,
@@ -68,7 +71,7 @@ class Dispatcher:
     async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
         if sum(name == b"origin" for name, _ in request.headers) > 1:
             raise Fault(FaultCode.BAD_REQUEST, "A request must not have more than one Origin header.")
-        await self._gateway.cors.check(request, origin)
+        await self._gateway.allow_origin(request, origin)
         answer = self._gateway.handle(request, context)
         if isinstance(answer, Promise) or inspect.isawaitable(answer):
             response: Response = await answer
@@ -107,6 +110,13 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         return S3Error("ServiceUnavailable", f"s3d got no answer from the remote: {error}", resource=resource)
     if isinstance(error, (asyncio.CancelledError, ConnectionError)):
         return S3Error("ServiceUnavailable", "The request was interrupted. Please try again.", resource=resource)
+    if isinstance(error, IndexBusy):
+        return S3Error("SlowDown", resource=resource)
+    if isinstance(error, (IndexError_, OSError)):
+        # The disk's doing, not the client's; who runs s3d needs the path, and `s3d status` says it as well.
+        _log.error("a request failed on the disk: %s", error)
+        code = "ServiceUnavailable" if getattr(error, "errno", None) in _FULL else "InternalError"
+        return S3Error(code, f"s3d's own storage failed: {error}", resource=resource, cause=error)
     _log.error(
         "%s failed unexpectedly", "a connection" if request is None else f"request {request.request_id}", exc_info=error
     )

@@ -13,24 +13,48 @@ INNER_CREDENTIALS = Credentials("INNEREXAMPLEKEY00001", "inner/secret+Key/EXAMPL
 # Who is nobody anywhere: an s3d that lets everybody in must not care.
 STRANGER = Credentials("STRANGEREXAMPLE00001", "stranger/secret+Key/EXAMPLE01tM9YdUqLEXAMPLE")
 
-# name: (remote, whether s3d checks its clients' signatures, whether a second s3d stands before the remote)
+
+@dataclass(frozen=True)
+class Kind:
+    """What a setup consists of."""
+
+    remote: str
+    """The remote's fixture."""
+    checked: bool = True
+    """Whether s3d checks its clients' signatures."""
+    chained: bool = False
+    """Whether a second s3d stands before the remote."""
+    alone: bool = False
+    """The remote is an s3d without one, and clients speak to it with nothing between."""
+
+
 SETUPS = {
-    "seaweedfs": ("seaweedfs", True, False),
-    "seaweedfs-open": ("seaweedfs", False, False),
-    "moto": ("moto", True, False),
-    "moto-open": ("moto", False, False),
+    "seaweedfs": Kind("seaweedfs"),
+    "seaweedfs-open": Kind("seaweedfs", checked=False),
+    "moto": Kind("moto"),
+    "moto-open": Kind("moto", checked=False),
     # The inner s3d verifies every signature that the outer one makes, which moto would not.
-    "chain": ("seaweedfs", True, True),
+    "chain": Kind("seaweedfs", chained=True),
+    "standalone": Kind("standalone", alone=True),
+    "second": Kind("standalone"),
 }
 
 
 @dataclass
 class Setup:
-    """One s3d, or two in a row, in front of a remote. Without any, clients speak to the remote itself."""
+    """One s3d, or two in a row, in front of a remote. Without any, clients speak to the remote itself.
+
+    Of a standalone the daemon is its own remote.
+    """
 
     name: str
     remote: Remote
     daemons: list[S3dDaemon] = field(default_factory=list)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the s3d that clients speak to has no remote."""
+        return bool(self.daemons) and self.daemons[0].standalone
 
     @property
     def endpoint(self) -> str:
@@ -64,16 +88,19 @@ class Setup:
 
 def start_setup(name: str, remote: Remote, directory: Path) -> Setup:
     """Starts the daemons of a setup of `SETUPS`."""
-    _, checked, chained = SETUPS[name]
+    kind = SETUPS[name]
     setup = Setup(name, remote)
     upstream, credentials = remote.endpoint, remote.credentials
-    if chained:
+    if kind.chained:
         inner = S3dDaemon(directory / "inner", remote=upstream, credentials=credentials, identity=INNER_CREDENTIALS)
         inner.start()
         setup.daemons.append(inner)
         upstream, credentials = inner.endpoint, INNER_CREDENTIALS
     outer = S3dDaemon(
-        directory / "outer", remote=upstream, credentials=credentials, identity=LOCAL_CREDENTIALS if checked else None
+        directory / "outer",
+        remote=upstream,
+        credentials=credentials,
+        identity=LOCAL_CREDENTIALS if kind.checked else None,
     )
     outer.start()
     # Outermost first: it is stopped first, while its remote still answers.

@@ -15,8 +15,8 @@ from contract.refusals import missing, refused
 from contract.wire import fetch
 from servers import clients
 
-# Starting a client takes longer than what it does: one remote will do, a real one, and checked signatures.
-pytestmark = [pytest.mark.s3d, pytest.mark.parametrize("setup", ["seaweedfs"], indirect=True)]
+# Starting a client takes longer than what it does: one remote will do, a real one, and checked signatures; and none.
+pytestmark = [pytest.mark.s3d, pytest.mark.parametrize("setup", ["seaweedfs", "standalone"], indirect=True)]
 
 SCRIPTS = Path(__file__).parent / "clients"
 LARGE = b"0123456789abcdef" * (MIN_PART_BYTES // 16) * 2 + b"end"

@@ -20,7 +20,7 @@ from contract.refusals import refused
 from contract.wire import checksum
 from servers.daemon import LOCAL_CREDENTIALS, S3dDaemon
 from servers.process import HOST, free_ports
-from servers.remotes import REGION
+from servers.remotes import REGION, Remote
 
 pytestmark = pytest.mark.s3d
 
@@ -58,14 +58,10 @@ def certificate(tmp_path_factory):
 def _secure_daemons(tmp_path_factory, certificate):
     daemons = {}
 
-    def start(remote):
-        if remote.name not in daemons:
+    def start(name, **options):
+        if name not in daemons:
             [port] = free_ports(1)
-            daemon = S3dDaemon(
-                tmp_path_factory.mktemp(f"s3d-tls-{remote.name}"),
-                remote=remote.endpoint,
-                credentials=remote.credentials,
-            )
+            daemon = S3dDaemon(tmp_path_factory.mktemp(f"s3d-tls-{name}"), **options)
             address = f"https://{HOST}:{port}"
             daemon.process.env |= {
                 "S3D_ENDPOINT": f"{daemon.endpoint},{address}",
@@ -73,24 +69,27 @@ def _secure_daemons(tmp_path_factory, certificate):
                 "S3D_TLS_KEY": str(certificate[1]),
             }
             daemon.start()
-            daemons[remote.name] = daemon, address
-        return daemons[remote.name]
+            daemons[name] = daemon, address
+        return daemons[name]
 
     yield start
     for daemon, _ in daemons.values():
         daemon.stop()
 
 
-@pytest.fixture(params=["seaweedfs", "moto"])
-def remote(request):
-    """Each remote in turn."""
-    return request.getfixturevalue(request.param)
+@pytest.fixture(params=["seaweedfs", "moto", "alone"])
+def remote(request, _secure_daemons):
+    """Each remote in turn; "alone" is the s3d under test itself, by its plain address."""
+    if request.param != "alone":
+        return request.getfixturevalue(request.param)
+    daemon, _ = _secure_daemons("alone", standalone=True)
+    return Remote("alone", daemon.endpoint, LOCAL_CREDENTIALS, daemon.process)
 
 
 @pytest.fixture
 def address(_secure_daemons, remote):
     """The https address of an s3d that checks signatures."""
-    daemon, address = _secure_daemons(remote)
+    daemon, address = _secure_daemons(remote.name, remote=remote.endpoint, credentials=remote.credentials)
     yield address
     daemon.check_log()
 

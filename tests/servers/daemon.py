@@ -59,15 +59,18 @@ class S3dDaemon:
 
     `remote` is the address of its remote S3 and `credentials` what it signs with there. `identity` is what clients
     must sign with (`S3D_AUTH=sigv4`); None lets everybody in (`S3D_AUTH=none`). `env` has the last word.
-    `also_listen`: more addresses, such as `unix:///PATH`. `expect_log`: see the method of that name.
+    `also_listen`: more addresses, such as `unix:///PATH`. `expect_log`: see the method of that name. `standalone`: it
+    has no remote and keeps everything in `local_dir`, which outlives the process: `start` after `stop` or `kill` opens
+    it again.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        remote: str | None,
-        credentials: Credentials | None,
+        remote: str | None = None,
+        credentials: Credentials | None = None,
+        standalone: bool = False,
         identity: Credentials | None = LOCAL_CREDENTIALS,
         env: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
@@ -77,8 +80,10 @@ class S3dDaemon:
         [self.port] = free_ports(1)
         self.endpoint = f"http://{HOST}:{self.port}"
         self.identity = identity
+        self.standalone = standalone
+        self.local_dir = directory / "local"
         settings = clean_environment()
-        settings |= {"S3D_ENDPOINT": ",".join([self.endpoint, *also_listen]), "S3D_LOCAL_DIR": str(directory / "local")}
+        settings |= {"S3D_ENDPOINT": ",".join([self.endpoint, *also_listen]), "S3D_LOCAL_DIR": str(self.local_dir)}
         if remote is not None:
             settings["S3_ENDPOINT"] = remote
         if credentials is not None:
@@ -91,6 +96,8 @@ class S3dDaemon:
             settings["S3D_ACCESS_KEY_ID"] = identity.access_key_id
             settings["S3D_SECRET_ACCESS_KEY"] = identity.secret_access_key
         settings |= env or {}
+        if standalone:
+            options = ("--standalone", *options)
         self.process = ServerProcess("s3d", [*s3d_command(), "run", *options], directory, env=settings)
         self._expected = [re.compile(pattern) for pattern in expect_log]
         self._checked_bytes = 0

@@ -36,6 +36,8 @@ ONLY: dict[str, frozenset[str]] = {
     "config": frozenset({"s3", "telemetry", "values"}),
     # The kinds of value that configuration and command line speak.
     "values": frozenset(),
+    # The switch by which tests make durable steps fail, and nothing else.
+    "crash_point": frozenset(),
     # The package itself: whoever imports any room imports this first.
     "": frozenset(),
 }
@@ -43,6 +45,7 @@ ONLY: dict[str, frozenset[str]] = {
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": frozenset({"cli", "daemon"}),
     "values": frozenset({"cli", "daemon", "config"}),
+    "crash_point": frozenset({"daemon", "gateway", "objects", "store", "index"}),
 }
 
 _CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+(?P<module>[.\w]+)\s+c?import\b(?P<names>.*)|c?import\s+(?P<modules>.+))")

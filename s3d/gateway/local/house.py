@@ -1,0 +1,104 @@
+"""What all local operations share: the engine, who owns things, how answers begin, how small documents are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from s3d._core.collect import Collector, chain
+from s3d._core.promise import Promise
+from s3d._core.request import Request
+from s3d._core.response import Response
+from s3d._core.sigv4 import SigningContext
+from s3d._core.upload import plan_upload
+from s3d.objects.engine import Engine
+from s3d.objects.multipart import Multipart
+from s3d.s3.documents import Owner
+from s3d.s3.errors import S3Error
+
+MAX_DOCUMENT_BYTES = 2 * 1024 * 1024
+"""S3's own limit for DeleteObjects (2 MB); a CompleteMultipartUpload of 10,000 parts with checksums has about 2 MB."""
+
+Header = tuple[bytes, bytes]
+
+EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_HASHES_OF_NOTHING = frozenset((
+    EMPTY_SHA256, b"UNSIGNED-PAYLOAD",
+    b"STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+))  # fmt: skip
+
+
+class House:
+    """The engine, and what every operation says and asks in the same way.
+
+    ``owner_id`` owns all buckets and objects (a canonical user id, 64 hex digits); ``region`` is where buckets are.
+    """
+
+    def __init__(
+        self, engine: Engine, *, owner_id: str, owner_name: str, region: str, max_object_size_bytes: int
+    ) -> None:
+        self.engine = engine
+        self.index = engine.index
+        self.multipart = Multipart(engine)
+        self.owner_id = owner_id
+        self.owner = Owner(owner_id, owner_name)
+        self.owner_name = owner_name
+        self.region = region
+        self.max_object_size_bytes = max_object_size_bytes
+
+    # Answers.
+
+    def answer(
+        self, request: Request, status: int, headers: Sequence[Header] = (), body: bytes | None = None
+    ) -> Response:
+        """A response with what all of them carry."""
+        return Response(status, [*self.common(request), *headers], body)
+
+    def common(self, request: Request) -> list[Header]:
+        """The headers of every answer."""
+        return [(b"Server", b"s3d"), (b"x-amz-request-id", request.request_id.encode())]
+
+    def document(self, request: Request, body: bytes, headers: Sequence[Header] = ()) -> Response:
+        """An XML document."""
+        return self.answer(request, 200, [(b"Content-Type", b"application/xml"), *headers], body)
+
+    # Questions.
+
+    def check_bucket(self, request: Request) -> None:
+        """Refuse a request for a bucket that does not exist, or that the client thinks is somebody else's."""
+        if self.index.bucket(request.bucket) is None:
+            raise S3Error("NoSuchBucket", extra={"BucketName": request.bucket})
+        self.check_owner(request)
+
+    def check_owner(self, request: Request) -> None:
+        """Refuse when ``x-amz-expected-bucket-owner`` names another owner than ours."""
+        expected = request.header(b"x-amz-expected-bucket-owner")
+        if expected is not None and expected.decode("latin-1") != self.owner_id:
+            raise S3Error("AccessDenied")
+
+    def read_document(
+        self, request: Request, context: SigningContext | None, read: Callable[[bytes], object]
+    ) -> Promise:
+        """Gather and verify a request's small body; the promise brings what ``read`` makes of it."""
+        upload = plan_upload(request, MAX_DOCUMENT_BYTES, context, keep=True)
+        promise = Promise()
+        if request.body is None:
+            promise.resolve(b"")
+            return promise.then(read)
+
+        def done(body: bytes | None, error: BaseException | None) -> None:
+            if error is not None:
+                promise.reject(error)
+            else:
+                promise.resolve(body)
+
+        collector = Collector(MAX_DOCUMENT_BYTES, done)
+        promise.on_cancel(lambda: collector.abandon(ConnectionAbortedError("nobody waits for the answer")))
+        chain(request.body, upload, collector)
+        return promise.then(read)
+
+
+def refuse_body_hash(context: SigningContext | None) -> None:
+    """A request without a body must not be signed for one."""
+    if context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
+        raise S3Error("XAmzContentSHA256Mismatch")

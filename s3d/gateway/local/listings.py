@@ -1,0 +1,114 @@
+"""ListObjects, ListObjectsV2, ListObjectVersions, ListMultipartUploads: their cost is the page's, not the bucket's."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from s3d._core.request import Request
+from s3d._core.sigv4 import SigningContext
+from s3d.gateway.gateway import Answer
+from s3d.gateway.local.house import House, refuse_body_hash
+from s3d.index.records import Generation
+from s3d.s3 import documents, listing
+
+
+class ListOperations:
+    """Operations that list what is in a bucket."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def list_objects(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
+        query, page = self._page(request, context, listing.parse_list_objects(request.params or ()))
+        body = documents.list_objects(
+            request.bucket,
+            rows=self._rows(page, query),
+            prefixes=page.prefixes,
+            prefix=query.prefix,
+            marker=query.marker,
+            next_marker=page.last if page.truncated and query.delimiter else b"",
+            max_keys=query.limit,
+            delimiter=query.delimiter,
+            truncated=page.truncated,
+            encode=query.encode,
+        )
+        return self._house.document(request, body)
+
+    def list_objects_v2(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+        query, page = self._page(request, context, listing.parse_list_objects_v2(request.params or ()))
+        body = documents.list_objects_v2(
+            request.bucket,
+            rows=self._rows(page, query),
+            key_count=len(page.items) + len(page.prefixes),
+            prefixes=page.prefixes,
+            prefix=query.prefix,
+            continuation_token=query.token,
+            next_continuation_token=listing.make_token(page.resume) if page.truncated else "",
+            start_after=query.marker if query.marker_given else None,
+            max_keys=query.limit,
+            delimiter=query.delimiter,
+            truncated=page.truncated,
+            encode=query.encode,
+        )
+        return self._house.document(request, body)
+
+    def list_object_versions(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html"""
+        query, page = self._page(request, context, listing.parse_list_versions(request.params or ()))
+        owner = self._house.owner
+        rows = b"".join(documents.version_row(key, item, owner=owner, encode=query.encode) for key, item in page.items)
+        body = documents.list_object_versions(
+            request.bucket,
+            rows=rows,
+            prefixes=page.prefixes,
+            prefix=query.prefix,
+            key_marker=query.marker,
+            version_id_marker=query.version_id_marker,
+            next_key_marker=page.last if page.truncated else b"",
+            next_version_id_marker="null" if page.truncated and not page.ends_in_prefix else "",
+            max_keys=query.limit,
+            delimiter=query.delimiter,
+            truncated=page.truncated,
+            encode=query.encode,
+        )
+        return self._house.document(request, body)
+
+    def list_multipart_uploads(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html"""
+        house = self._house
+        refuse_body_hash(context)
+        query = listing.parse_list_uploads(request.params or ())
+        house.check_bucket(request)
+        with closing(house.index.scan_uploads(request.bucket)) as cursor:
+            page = listing.list_uploads(cursor, query)
+        body = documents.list_multipart_uploads(
+            request.bucket,
+            rows=b"".join(
+                documents.upload_row(upload, owner=house.owner, encode=query.encode) for _, upload in page.items
+            ),
+            prefixes=page.prefixes,
+            prefix=query.prefix,
+            key_marker=query.key_marker,
+            upload_id_marker=query.upload_id_marker,
+            next_key_marker=page.last if page.truncated else b"",
+            next_upload_id_marker=page.items[-1][1].upload_id if page.truncated and not page.ends_in_prefix else "",
+            max_uploads=query.limit,
+            delimiter=query.delimiter,
+            truncated=page.truncated,
+            encode=query.encode,
+        )
+        return house.document(request, body)
+
+    def _page(
+        self, request: Request, context: SigningContext | None, query: listing.ObjectsQuery
+    ) -> tuple[listing.ObjectsQuery, listing.Page[Generation]]:
+        refuse_body_hash(context)
+        self._house.check_bucket(request)
+        with closing(self._house.index.scan(request.bucket)) as cursor:
+            return query, query.page(cursor)
+
+    def _rows(self, page: listing.Page[Generation], query: listing.ObjectsQuery) -> bytes:
+        owner = self._house.owner if query.fetch_owner else None
+        return b"".join(documents.object_row(key, item, owner=owner, encode=query.encode) for key, item in page.items)

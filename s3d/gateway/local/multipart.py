@@ -1,0 +1,172 @@
+"""Multipart uploads."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from s3d._core.percent import encode
+from s3d._core.promise import Promise
+from s3d._core.request import Request
+from s3d._core.response import Response
+from s3d._core.sigv4 import SigningContext
+from s3d._core.spool import Spool
+from s3d._core.upload import Upload as BodyUpload
+from s3d.gateway.gateway import Answer
+from s3d.gateway.local.house import Header, House, refuse_body_hash
+from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source, draft_of, plan_body
+from s3d.index.records import Checksum, Generation, Upload, UploadedPart
+from s3d.s3 import checksums, conditions, documents, listing, names, ranges, reading, uploads
+
+MAX_PART_BYTES = 5 * 2**30
+
+
+class MultipartOperations:
+    """Operations on multipart uploads."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._multipart = house.multipart
+
+    def create_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html"""
+        house = self._house
+        refuse_body_hash(context)
+        house.check_bucket(request)
+        names.check_key(request.key)
+        draft = draft_of(request, house.owner_id)
+        algorithm, kind = checksums.upload_checksum(request.headers)
+        promise = self._multipart.create(
+            request.bucket, request.key, draft, checksum_algorithm=algorithm, checksum_kind=kind
+        )
+        headers: list[Header] = []
+        if algorithm:
+            headers += [
+                (b"x-amz-checksum-algorithm", algorithm.encode()), (b"x-amz-checksum-type", kind.encode()),
+            ]  # fmt: skip
+
+        def created(upload: Upload) -> Response:
+            body = documents.initiate_multipart_upload(request.bucket, request.key, upload.upload_id)
+            return house.document(request, body, headers)
+
+        return promise.then(created)
+
+    def upload_part(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
+        house = self._house
+        house.check_bucket(request)
+        number = ranges.parse_part_number(request.param(b"partNumber") or b"")
+        upload = self._find(request)
+        claimed = claimed_algorithm(request)
+        wanted = uploads.check_part_checksum(upload, claimed)
+        body = plan_body(request, context, min(house.max_object_size_bytes, MAX_PART_BYTES), wanted)
+        staged = house.engine.stage(request.body, body, inline=False)
+        return staged.then(partial(self._put, request, upload, number, body))
+
+    def _put(self, request: Request, upload: Upload, number: int, body: BodyUpload, spool: Spool) -> Promise:
+        promise = self._multipart.put_part(upload, number, spool, checksum_of(body))
+
+        def done(part: UploadedPart) -> Response:
+            headers = [(b"ETag", b'"%b"' % part.etag.encode())]
+            if part.checksum is not None:
+                headers += checksum_headers(part.checksum)[:1]
+            return self._house.answer(request, 200, headers)
+
+        return promise.then(done)
+
+    async def upload_part_copy(self, request: Request, context: SigningContext | None) -> Response:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html"""
+        house = self._house
+        refuse_body_hash(context)
+        house.check_bucket(request)
+        number = ranges.parse_part_number(request.param(b"partNumber") or b"")
+        upload = self._find(request)
+        source = copy_source(request)
+        wanted_range = request.header(b"x-amz-copy-source-range")
+
+        def choose(original: Generation) -> tuple[int, int]:
+            now_ms = house.engine.now_ms()
+            conditions.check_copy_source(request.headers, original.etag, original.modified_ms, now_ms)
+            return ranges.parse_copy_range(wanted_range, original.size_bytes)
+
+        part = await self._multipart.copy_part(upload, number, source, choose)
+        return house.document(request, documents.copy_part(part.etag, part.modified_ms, part.checksum))
+
+    def complete_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
+        self._house.check_bucket(request)
+        return self._house.read_document(request, context, partial(self._complete, request))
+
+    def _complete(self, request: Request, body: bytes) -> Promise:
+        house, multipart = self._house, self._multipart
+        listed = reading.parse_complete(body)
+        # No await from here to the transition.
+        upload = self._find(request)
+        uploaded = multipart.parts(upload.upload_id, [part.number for part in listed])
+        completion = uploads.complete(upload, listed, uploaded, request.headers)
+        checksum = Checksum(*completion.checksum) if completion.checksum is not None else None
+        promise = multipart.complete(
+            upload,
+            [uploaded[number] for number in completion.numbers],
+            completion.etag,
+            checksum,
+            partial(conditions.check_write, request.headers),
+        )
+        location = self._location(request)
+
+        def done(generation: Generation) -> Response:
+            answer = documents.complete_multipart_upload(
+                location, request.bucket, request.key, generation.etag, generation.checksum
+            )
+            return house.document(request, answer)
+
+        return promise.then(done)
+
+    @staticmethod
+    def _location(request: Request) -> str:
+        """The object's address as the client wrote the bucket's."""
+        scheme = "https" if request.secure else "http"
+        path = encode(request.key).decode()
+        host = request.host.decode("latin-1") or "localhost"
+        return f"{scheme}://{host}/{path}" if request.virtual_host else f"{scheme}://{host}/{request.bucket}/{path}"
+
+    def abort_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html"""
+        house = self._house
+        refuse_body_hash(context)
+        house.check_bucket(request)
+        promise = self._multipart.abort(self._find(request))
+        return promise.then(lambda _: house.answer(request, 204))
+
+    def list_parts(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html"""
+        house = self._house
+        refuse_body_hash(context)
+        house.check_bucket(request)
+        marker, limit = listing.parse_list_parts(request.params or ())
+        upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
+        upload = house.index.upload(request.bucket, request.key, upload_id)
+        if upload is None:
+            raise uploads.no_such_upload(upload_id)
+        # One more than asked for tells whether there are more.
+        found = house.index.parts(upload_id, marker, limit + 1)
+        answer = documents.list_parts(
+            request.bucket, upload, found[:limit], owner=house.owner, part_number_marker=marker, max_parts=limit,
+            truncated=len(found) > limit,
+        )  # fmt: skip
+        return house.document(request, answer)
+
+    def _find(self, request: Request) -> Upload:
+        upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
+        return self._multipart.find(request.bucket, request.key, upload_id)
+
+
+def claimed_algorithm(request: Request) -> str | None:
+    """The algorithm of the checksum that comes with a body, in a header or in its trailer."""
+    claimed = checksums.claimed(request.headers)
+    if claimed is not None:
+        return claimed[0]
+    for part in (request.header(b"x-amz-trailer") or b"").split(b","):
+        name = checksums.BY_HEADER.get(part.strip().lower())
+        if name is not None:
+            return name
+    return None

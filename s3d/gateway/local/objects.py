@@ -1,0 +1,309 @@
+"""GetObject, HeadObject, PutObject, CopyObject, DeleteObject, DeleteObjects, GetObjectAttributes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from email.utils import formatdate
+from functools import partial
+
+from s3d._core.promise import Promise
+from s3d._core.request import Request
+from s3d._core.response import Response
+from s3d._core.sigv4 import SigningContext
+from s3d._core.spool import Spool
+from s3d._core.upload import Upload as BodyUpload
+from s3d._core.upload import plan_upload
+from s3d.gateway.gateway import Answer
+from s3d.gateway.local.house import Header, House, refuse_body_hash
+from s3d.index.records import Checksum, Generation
+from s3d.objects.copying import copy_object
+from s3d.objects.engine import Check, Draft
+from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
+from s3d.s3.errors import S3Error
+
+# A request with none of these headers, and no query, asks for a whole object without conditions.
+_SPECIAL = frozenset((
+    b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"x-amz-checksum-mode",
+    b"x-amz-expected-bucket-owner", b"x-amz-server-side-encryption-customer-algorithm",
+))  # fmt: skip
+
+
+class ObjectOperations:
+    """Operations on single objects."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._engine = house.engine
+        self._index = house.engine.index
+
+    # Reading.
+
+    def get_object(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
+        entry = self._index.cached(request.bucket, request.key)
+        if entry is None or request.query or request.content_length:
+            return self._read(request, context)
+        for name, _ in request.headers:
+            if name in _SPECIAL:
+                return self._read(request, context)
+        if context is not None:
+            refuse_body_hash(context)
+        generation = entry.generation
+        head = entry.memo
+        if head is None:
+            head = entry.memo = b"".join(
+                b"%b: %b\r\n" % header for header in [(b"Server", b"s3d"), *self._headers(generation)]
+            )
+        raw = b"%bx-amz-request-id: %b\r\n" % (head, request.request_id.encode())
+        body = entry.body
+        if body is None:
+            body = self._engine.body(generation)
+        return Response.prebuilt(200, raw, body, generation.size_bytes)
+
+    def head_object(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
+        return self._read(request, context)
+
+    def _read(self, request: Request, context: SigningContext | None) -> Response:
+        """GET or HEAD with everything that may be asked along with it."""
+        refuse_body_hash(context)
+        part_number = request.param(b"partNumber")
+        range_header = request.header(b"range")
+        ranges.check_part_read(range_header, part_number)
+        # Without an identity everybody is trusted as one that has one.
+        overrides = metadata.response_overrides(request.params, signed=True)
+        generation = self._find(request)
+        metadata.check_supported(request.headers)
+        etag, modified_ms = generation.etag, generation.modified_ms
+        try:
+            conditions.check_read(request.headers, etag, modified_ms, self._engine.now_ms())
+        except S3Error as error:
+            if error.status != 304:
+                raise
+            return Response(304, [*self._house.common(request), *self._headers(generation)[:2]])
+        size = generation.size_bytes
+        start, end, status = 0, size, 200
+        extra: list[Header] = []
+        if part_number is not None:
+            number = ranges.parse_part_number(part_number)
+            start, end = ranges.part_range(number, [part.size_bytes for part in generation.parts], size)
+            status = 206
+            if generation.parts:
+                extra.append((b"x-amz-mp-parts-count", b"%d" % len(generation.parts)))
+        elif range_header is not None and conditions.range_applies(request.headers, etag, modified_ms):
+            chosen = ranges.parse_range(range_header, size)
+            if chosen is not None:
+                start, end = chosen
+                status = 206
+        if status == 206 and size:
+            extra.append((b"Content-Range", ranges.content_range(start, end, size)))
+        mode = request.header(b"x-amz-checksum-mode")
+        # S3 gives the checksum of a whole object only with the whole object.
+        with_checksum = mode is not None and mode.upper() == b"ENABLED" and (status == 200 or end - start == size)
+        headers = self._headers(generation, overrides, with_checksum)
+        headers = [*self._house.common(request), *headers, *extra]
+        if request.method == b"HEAD":
+            return Response(status, headers, None, end - start)
+        return Response(status, headers, self._engine.body(generation, start, end), end - start)
+
+    def _find(self, request: Request) -> Generation:
+        """The object that a request for reading names."""
+        house = self._house
+        house.check_owner(request)
+        generation = self._index.head(request.bucket, request.key)
+        version = request.param(b"versionId")
+        if generation is None:
+            house.check_bucket(request)
+        names.check_version(version, request.key)
+        if generation is None:
+            raise S3Error("NoSuchKey", extra={"Key": request.key})
+        return generation
+
+    def _headers(
+        self, generation: Generation, overrides: list[Header] | None = None, with_checksum: bool = False
+    ) -> list[Header]:
+        """What S3 says of an object beside its bytes."""
+        headers = [
+            (b"Last-Modified", formatdate(generation.modified_ms // 1000, usegmt=True).encode()),
+            (b"ETag", b'"%b"' % generation.etag.encode()),
+            (b"Accept-Ranges", b"bytes"),
+        ]
+        if overrides:
+            replaced = {name.lower() for name, _ in overrides}
+            headers += [header for header in generation.headers if header[0] not in replaced]
+            headers += overrides
+        else:
+            headers += generation.headers
+        if generation.storage_class != "STANDARD":
+            headers.append((b"x-amz-storage-class", generation.storage_class.encode()))
+        if generation.tags:
+            headers.append((b"x-amz-tagging-count", b"%d" % len(generation.tags)))
+        if with_checksum and generation.checksum is not None:
+            headers += checksum_headers(generation.checksum)
+        return headers
+
+    def get_object_attributes(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html"""
+        refuse_body_hash(context)
+        generation = self._find(request)
+        metadata.check_supported(request.headers)
+        conditions.check_read(request.headers, generation.etag, generation.modified_ms, self._engine.now_ms())
+        asked = documents.parse_attributes(request.headers)
+        parts = None
+        if generation.parts:
+            marker, limit = listing.parse_attribute_parts(request.headers)
+            after = [part for part in generation.parts if part.number > marker]
+            parts = documents.ObjectParts(
+                len(generation.parts), after[:limit], marker, limit, truncated=len(after) > limit
+            )
+        body = documents.object_attributes(asked, generation, parts)
+        return self._house.document(request, body, self._headers(generation)[:1])
+
+    # Writing.
+
+    def put_object(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"""
+        house = self._house
+        house.check_bucket(request)
+        names.check_key(request.key)
+        draft = draft_of(request, house.owner_id)
+        check = partial(conditions.check_write, request.headers)
+        upload = plan_body(request, context, house.max_object_size_bytes)
+        # Refused before the body is taken; what counts is asked again when the object is written.
+        check(self._index.written_head(request.bucket, request.key))
+        staged = self._engine.stage(request.body, upload)
+        return staged.then(partial(self._put, request, draft, upload, check))
+
+    def _put(self, request: Request, draft: Draft, upload: BodyUpload, check: Check, spool: Spool) -> Promise:
+        promise = self._engine.put_object(
+            request.bucket, request.key, spool, draft, checksum=checksum_of(upload), check=check
+        )
+        return promise.then(partial(self._put_answer, request))
+
+    def _put_answer(self, request: Request, generation: Generation) -> Response:
+        headers = [(b"ETag", b'"%b"' % generation.etag.encode())]
+        if generation.checksum is not None:
+            headers += checksum_headers(generation.checksum)
+        return self._house.answer(request, 200, headers)
+
+    def copy_object(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
+        house = self._house
+        refuse_body_hash(context)
+        house.check_bucket(request)
+        source = copy_source(request)
+        replace_headers = metadata.directive(request.headers, b"x-amz-metadata-directive")
+        replace_tags = metadata.directive(request.headers, b"x-amz-tagging-directive")
+        given = draft_of(request, house.owner_id)
+        has_class = request.header(b"x-amz-storage-class") is not None
+        redirect = request.header(b"x-amz-website-redirect-location") is not None
+        asked = request.header(b"x-amz-checksum-algorithm")
+        algorithm = checksums.parse_algorithm(asked) if asked is not None else ""
+        if source == (request.bucket, request.key) and not (replace_headers or has_class or redirect or algorithm):
+            raise S3Error(
+                "InvalidRequest",
+                "This copy request is illegal because it is trying to copy an object to itself without changing the "
+                "object's metadata, storage class, website redirect location or encryption attributes.",
+            )
+
+        def make(original: Generation) -> Draft:
+            kept = [header for header in original.headers if header[0] != b"x-amz-website-redirect-location"]
+            kept += [header for header in given.headers if header[0] == b"x-amz-website-redirect-location"]
+            return Draft(
+                given.headers if replace_headers else tuple(kept),
+                given.tags if replace_tags else original.tags,
+                house.owner_id,
+                given.storage_class,
+            )
+
+        def check_source(original: Generation) -> None:
+            now_ms = self._engine.now_ms()
+            conditions.check_copy_source(request.headers, original.etag, original.modified_ms, now_ms)
+
+        return self._copied(request, copy_object(
+            self._engine, source, (request.bucket, request.key), make, check_source=check_source,
+            check=partial(conditions.check_write, request.headers), algorithm=algorithm,
+        ))  # fmt: skip
+
+    async def _copied(self, request: Request, copying: Awaitable[Generation]) -> Response:
+        generation = await copying
+        return self._house.document(
+            request, documents.copy_object(generation.etag, generation.modified_ms, generation.checksum)
+        )
+
+    # Deleting.
+
+    def delete_object(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html"""
+        house = self._house
+        refuse_body_hash(context)
+        house.check_bucket(request)
+        names.check_version(request.param(b"versionId"), request.key)
+        check = partial(conditions.check_delete, request.headers)
+        promise = self._engine.delete_object(request.bucket, request.key, check)
+        return promise.then(lambda _: house.answer(request, 204))
+
+    def delete_objects(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+        self._house.check_bucket(request)
+        return self._house.read_document(request, context, partial(self._delete_many, request))
+
+    def _delete_many(self, request: Request, body: bytes) -> Promise:
+        house = self._house
+        deletion = reading.parse_delete(body)
+        results: list[tuple[bytes, str | None, S3Error | None]] = []
+        keys = []
+        # No await from the conditions to the transition.
+        for entry in deletion.entries:
+            refusal = None
+            try:
+                names.check_key(entry.key)
+                names.check_version(entry.version.encode() if entry.version else None, entry.key)
+                if entry.etag is not None or entry.modified_ms is not None or entry.size_bytes is not None:
+                    current = self._index.written_head(request.bucket, entry.key)
+                    conditions.check_delete_entry(current, entry.etag, entry.modified_ms, entry.size_bytes)
+                keys.append(entry.key)
+            except S3Error as error:
+                refusal = error
+            results.append((entry.key, entry.version, refusal))
+        promise = self._engine.delete_objects(request.bucket, keys)
+        answer = documents.delete_result(results, quiet=deletion.quiet)
+        return promise.then(lambda _: house.document(request, answer))
+
+
+def draft_of(request: Request, owner: str) -> Draft:
+    """What a request says of the object it makes; refuses what is not supported or not allowed."""
+    metadata.check_supported(request.headers)
+    tagging = request.header(b"x-amz-tagging")
+    return Draft(
+        metadata.stored_headers(request.headers),
+        tags.parse_tagging_header(tagging) if tagging is not None else (),
+        owner,
+        metadata.storage_class(request.headers),
+    )
+
+
+def plan_body(request: Request, context: SigningContext | None, max_size: int, algorithm: str = "") -> BodyUpload:
+    """How the body of an object or part is to be decoded and verified; ``algorithm`` of the checksum to keep."""
+    if request.content_length == 0 and request.header(b"content-length") is None:
+        raise S3Error("MissingContentLength")
+    return plan_upload(request, max_size, context, keep=True)
+
+
+def checksum_of(upload: BodyUpload) -> Checksum | None:
+    """The checksum to keep of a body: the client's own, or the one that was computed for want of it."""
+    for algorithm, digest in upload.checksums.items():
+        return Checksum(algorithm.name, checksums.to_text(digest))
+    return None
+
+
+def checksum_headers(checksum: Checksum) -> list[Header]:
+    """A checksum as its two headers."""
+    return checksums.checksum_headers(checksum.algorithm, checksum.value, checksum.kind)
+
+
+def copy_source(request: Request) -> tuple[str, bytes]:
+    """Bucket and key that a copy takes from."""
+    source = names.parse_copy_source(request.header(b"x-amz-copy-source") or b"")
+    names.check_version(source.version, source.key)
+    return source.bucket, source.key

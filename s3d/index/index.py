@@ -1,0 +1,329 @@
+"""The object index: what there is, durable and visible; and the one way to change it.
+
+Concurrency protocol. One process owns it (RocksDB's lock, and that of the data directory). Everything runs on the
+thread of the event loop unless its docstring says otherwise; there is no lock and no await inside. A read sees the
+durable view (`s3d.index.view`), a writer's read what is written; a change is written at once and visible when its
+group is flushed (`s3d.index.commit`). ``durable`` is the only thing to wait for.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import xxhash
+from rocksdict import WriteBatch
+
+from s3d._core.promise import Promise
+from s3d.index.commit import Commits, Flusher
+from s3d.index.errors import IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
+from s3d.index.memory import Entry, Memory
+from s3d.index.records import Bucket, Generation, Upload, UploadedPart
+from s3d.index.recovery import Floor, lost, sync_directory
+from s3d.index.rows import Rows, damaged
+from s3d.index.scan import HeadScan, RowScan, UploadScan
+from s3d.index.schema import (
+    BOOT_SHIFT,
+    FORMAT,
+    INLINE,
+    MAX_BOOT,
+    Family,
+    Name,
+    bucket_prefix,
+    decode_bucket,
+    decode_head,
+    decode_part,
+    decode_upload,
+    head_key,
+    is_detailed,
+    number_key,
+    number_of,
+    part_key,
+    upload_id_bytes,
+    upload_key,
+    with_details,
+)
+from s3d.index.transitions import LAST_PART, Transitions
+from s3d.index.view import Notes, View
+
+MEMORY_BYTES: Final = 64 << 20
+LOCK_WAIT_S: Final = 5.0
+"""`Index.reopen` waits so long for reads in other threads to let the old database go."""
+
+
+class Index(Transitions):
+    """An open index. Make one with `open`; call `close` at the end."""
+
+    def __init__(self, directory: Path, *, sync: bool, memory_bytes: int, accept_loss: bool) -> None:
+        """Open; see `open`."""
+        self.directory = directory
+        self.sync = sync
+        self._accept_loss = accept_loss
+        self.fresh = False
+        """Nothing was there before."""
+        self.behind = False
+        """Changes that had been durable are not there any more."""
+        self._memory = Memory(memory_bytes)
+        self._scans: weakref.WeakSet[RowScan] = weakref.WeakSet()
+        self.boot = 0
+        """Number of this start; it has never been used before."""
+        self._counter = 0
+        self._open()
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, sync: bool = True, memory_bytes: int = MEMORY_BYTES, accept_loss: bool = False
+    ) -> Index:
+        """Open the index in ``directory``, or make a new one there. Blocks; any thread, but then only the loop's.
+
+        Without ``sync``, a flush hands rows to the kernel only: a power cut may take what was acknowledged.
+        ``memory_bytes`` bounds the objects that are kept decoded. ``accept_loss`` opens a log that is damaged below
+        what had been durable, without what follows the damage; `behind` is true then, and the files as they were are
+        kept.
+
+        Raises `IndexInUse`, `IndexDamaged`, `IndexTooNew`, `IndexTooOld` or `IndexFailed`.
+        """
+        return cls(directory, sync=sync, memory_bytes=memory_bytes, accept_loss=accept_loss)
+
+    def _open(self) -> None:
+        directory = self.directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            floor = Floor(directory / "floor")
+            database = directory / "rows"
+            self.fresh = not (database / "CURRENT").exists()
+            if self.fresh and database.exists() and any(database.glob("[MO0-9]*-*[0-9]")):
+                raise damaged(database / "CURRENT", "the file is missing beside others of RocksDB")
+            database.mkdir(mode=0o700, exist_ok=True)
+            # Nothing was there, and yet something had been durable: all is lost.
+            self.behind = floor.exists if self.fresh else lost(database, floor, self._accept_loss)
+        except OSError as error:
+            raise IndexFailed(directory, f"cannot be opened ({error.strerror})") from error
+        rows = Rows(database)
+        try:
+            if not self.behind and rows.sequence() < floor.sequence:
+                raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
+            self._start(rows)
+            if self.fresh:
+                sync_directory(directory)
+        except BaseException:
+            rows.close()
+            raise
+        self._rows = rows
+        self._floor = floor
+        self._view = View(rows)
+        self._flusher = Flusher(self._flush, floor.write if self.sync else None)
+        self._commits = Commits(self._flusher, self._begin, self._publish, self._fail)
+        self._durable_sequence = rows.sequence()
+
+    def _start(self, rows: Rows) -> None:
+        """Check the format, and take the next boot number."""
+        form = rows.get(Family.DEFAULT, Name.FORMAT)
+        boot = rows.get(Family.DEFAULT, Name.BOOT)
+        if form is not None:
+            found = number_of(form)
+            if found > FORMAT:
+                raise IndexTooNew(
+                    rows.directory, f"its format is {found} and this s3d reads up to {FORMAT}: install a newer s3d"
+                )
+            if found < FORMAT:
+                raise IndexTooOld(rows.directory, f"its format is {found} and this s3d reads {FORMAT} only")
+        elif not self.fresh and rows.sequence() > 0:
+            raise damaged(rows.directory, "the row with its format is missing")
+        # Opened again in the same process, the boot and its counters go on.
+        self.boot = max(self.boot, number_of(boot) if boot is not None else 0) + (1 if self._counter == 0 else 0)
+        if self.boot > MAX_BOOT:
+            raise IndexFailed(rows.directory, f"it has been started {MAX_BOOT} times and can number no more")
+        batch = WriteBatch(raw_mode=True)
+        batch.put(Name.FORMAT, number_key(FORMAT))
+        batch.put(Name.BOOT, number_key(self.boot))
+        rows.write(batch)
+        rows.flush_log(True)
+
+    def next_generation(self) -> int:
+        """A number that no generation has had; each is greater than all before, over restarts too."""
+        self._counter += 1
+        return self.boot << BOOT_SHIFT | self._counter
+
+    def next_file(self) -> int:
+        """A number that no data file has had."""
+        self._counter += 1
+        return self.boot << BOOT_SHIFT | self._counter
+
+    # Reads of the durable view.
+
+    def bucket(self, name: str) -> Bucket | None:
+        """None too for what can be no bucket's name."""
+        try:
+            key = bucket_prefix(name)[:-1]
+        except ValueError:
+            return None
+        row = self._view.get(Family.BUCKETS, key)
+        return None if row is None else decode_bucket(row)
+
+    def buckets(self) -> list[Bucket]:
+        """All, by name."""
+        scan = RowScan(self._view, Family.BUCKETS, b"", b"\xff")
+        return [decode_bucket(row) for _, row in scan.read(1 << 62)]
+
+    def head(self, bucket: str, key: bytes) -> Generation | None:
+        """The current generation, with all its extents and parts. ValueError for what can be no bucket's name."""
+        row = self._view.get(Family.HEADS, head_key(bucket, key))
+        return None if row is None else self._decoded(row)
+
+    def body(self, generation: Generation) -> bytes:
+        """The body of an inline generation that was read in the same synchronous step.
+
+        It is checked against its XXH3. `IndexDamaged` if it is not what was written, or missing.
+        """
+        body = self._view.body(number_key(generation.number))
+        if len(body) != generation.size_bytes or xxhash.xxh3_64_intdigest(body) != generation.xxh3:
+            raise damaged(
+                self._rows.directory, f"the body of generation {generation.number:016x} is not what was written"
+            )
+        return body
+
+    def cached(self, bucket: str, key: bytes) -> Entry | None:
+        """What a GET needs, from memory if it can be; None if there is no such object.
+
+        An entry goes exactly when a change of its key becomes visible. ``entry.memo`` is the caller's.
+        """
+        row_key = bucket.encode() + b"\0" + key
+        entry = self._memory.get(row_key)
+        if entry is not None:
+            entry.seen = True
+            return entry
+        row = self._view.get(Family.HEADS, head_key(bucket, key))
+        if row is None:
+            return None
+        generation = self._decoded(row)
+        body = self.body(generation) if generation.state & INLINE else None
+        return self._memory.add(
+            row_key, generation, body, len(row) + 40 * (len(generation.extents) + len(generation.parts))
+        )
+
+    def scan(self, bucket: str) -> HeadScan:
+        """A cursor over the objects of a bucket."""
+        scan = HeadScan(self._view, bucket)
+        self._scans.add(scan.rows)
+        return scan
+
+    def scan_uploads(self, bucket: str) -> UploadScan:
+        """A cursor over the uploads under way in a bucket."""
+        scan = UploadScan(self._view, bucket)
+        self._scans.add(scan.rows)
+        return scan
+
+    def upload(self, bucket: str, key: bytes, upload_id: str) -> Upload | None:
+        """None too for what can be no upload's id."""
+        raw = upload_id_bytes(upload_id)
+        row = None if raw is None else self._view.get(Family.UPLOADS, upload_key(bucket, key, raw))
+        return None if row is None else decode_upload(row)
+
+    def parts(self, upload_id: str, after: int = 0, limit: int = 1000) -> list[UploadedPart]:
+        """At most ``limit`` parts with numbers above ``after``, in order."""
+        raw = upload_id_bytes(upload_id)
+        if raw is None or after >= LAST_PART:
+            return []
+        lower, upper = part_key(raw, max(after + 1, 0)), part_key(raw, LAST_PART) + b"\0"
+        return [decode_part(row) for _, row in RowScan(self._view, Family.PARTS, lower, upper).read(limit)]
+
+    def known(self, files: Sequence[int]) -> list[bool]:
+        """Any thread: for each data file, whether something refers to it."""
+        return [self._rows.get(Family.FILES, number_key(number)) is not None for number in files]
+
+    def files(self) -> Iterator[int]:
+        """Numbers of all data files that something refers to, as they are at the first; any thread."""
+        for key, _ in self._rows.items(Family.FILES, b"", b"\xff" * 9):
+            yield number_of(key)
+
+    def _decoded(self, row: bytes) -> Generation:
+        generation = decode_head(row)
+        if is_detailed(row):
+            generation = with_details(generation, self._view.details(number_key(generation.number)))
+        return generation
+
+    # Durability.
+
+    def durable(self) -> Promise:
+        """Settled on the loop when all that is written by now is flushed and visible.
+
+        It rejects with `IndexFailed` when the flush failed: whether those changes are there is unknown until `reopen`,
+        and the files that they refer to must not be unlinked before. Cancelling it changes nothing but who is told.
+        """
+        return self._commits.durable()
+
+    def _flush(self) -> None:
+        """In the flusher's thread."""
+        self._rows.flush_log(self.sync)
+
+    def _begin(self) -> int:
+        if self.sync:
+            batch = WriteBatch(raw_mode=True)
+            batch.put(Name.DURABLE, number_key(self._durable_sequence))
+            self._rows.write(batch)
+        self._view.begin()
+        return self._rows.sequence()
+
+    def _publish(self, sequence: int) -> None:
+        self._durable_sequence = sequence
+        notes: Notes = self._view.publish()
+        drop = self._memory.drop
+        for key in notes.heads:
+            drop(key)
+
+    def _fail(self, error: IndexError_) -> None:
+        """Nothing to undo: the view keeps putting back what was not flushed."""
+
+    def reopen(self) -> None:
+        """Open anew after a failure, with what the disk has. Blocks, in a thread; reads meanwhile raise `IndexFailed`.
+
+        Raises as `open` does; it may be tried again then.
+        """
+        self._let_go()
+        try:
+            self._rows.close()
+        except IndexError_:
+            # A database that failed may fail to close; that it has let go its lock shows at once.
+            pass
+        deadline_s = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                self._open()
+                break
+            except IndexInUse:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.05)
+        self._memory.clear()
+
+    def close(self) -> None:
+        """Make all that is written durable, tell those who wait, and let the directory go. Blocks; idempotent."""
+        if self._rows.is_closed:
+            return
+        self._flusher.stop()
+        failure: IndexError_ | None = self._commits.failure
+        if failure is None:
+            try:
+                sequence = self._rows.sequence()
+                self._rows.flush_log(True)
+                self._floor.write(sequence)
+                # The next start reads no log.
+                self._rows.flush_tables()
+            except IndexError_ as error:
+                failure = error
+            except OSError as error:
+                failure = IndexFailed(self._floor.path, f"cannot be written ({error.strerror})")
+        self._let_go()
+        self._rows.close()
+        self._commits.end(failure, self._rows.closed())
+
+    def _let_go(self) -> None:
+        """Of all that keeps the database open."""
+        self._flusher.stop()
+        for scan in list(self._scans):
+            scan.close()
+        self._view.close()

@@ -1,0 +1,109 @@
+"""The durable view: what is written, with every row that changed since the last finished flush put back.
+
+RocksDB shows a write at once, long before it is durable, and the iterators of rocksdict's snapshots see the newest
+rows. So each change notes what its rows were before (the writers read them anyway), in the group that is gathering.
+When a flush begins, the gathering group becomes the one that is being flushed; when it has succeeded, its notes are
+dropped, and with that alone all its changes are visible. An older group's note stands before a newer one's.
+
+Bodies and details go by the number of their generation, which comes only once: snapshots serve them, taken when the
+flush began, so that nobody has to read a body in order to delete it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rocksdict import Snapshot
+
+from s3d.index.rows import Rows, damaged
+from s3d.index.schema import Family
+
+Before = dict[bytes, bytes | None]
+"""Rows as they were: by key, None where there was none."""
+
+NOTED: Final = (Family.BUCKETS, Family.HEADS, Family.UPLOADS, Family.PARTS)
+
+
+class Notes:
+    """What one group changed."""
+
+    __slots__ = ("buckets", "heads", "parts", "uploads")
+
+    def __init__(self) -> None:
+        self.buckets: Before = {}
+        self.heads: Before = {}
+        self.uploads: Before = {}
+        self.parts: Before = {}
+
+    def of(self, family: Family) -> Before:
+        found: Before = getattr(self, family.value)
+        return found
+
+
+class View:
+    """Reads of the durable state. One thread."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.gathering = Notes()
+        self.flushing: Notes | None = None
+        self._bodies: Snapshot | None = rows.snapshot(Family.BODIES)
+        self._details: Snapshot | None = rows.snapshot(Family.DETAILS)
+        self._next: tuple[Snapshot, Snapshot] | None = None
+
+    def begin(self) -> None:
+        """A flush begins, of all that is written by now."""
+        self.flushing = self.gathering
+        self.gathering = Notes()
+        self._next = self.rows.snapshot(Family.BODIES), self.rows.snapshot(Family.DETAILS)
+
+    def publish(self) -> Notes:
+        """The flush has succeeded: what it covered is visible. Returns what changed by it."""
+        notes = self.flushing
+        assert notes is not None
+        assert self._next is not None
+        self.flushing = None
+        self._bodies, self._details = self._next
+        self._next = None
+        return notes
+
+    def get(self, family: Family, key: bytes) -> bytes | None:
+        """A row of one of the families in `NOTED`."""
+        older = self.flushing
+        if older is not None:
+            before = older.of(family)
+            if key in before:
+                return before[key]
+        before = self.gathering.of(family)
+        if key in before:
+            return before[key]
+        return self.rows.get(family, key)
+
+    def before(self, family: Family, lower: bytes, upper: bytes) -> Before:
+        """The rows to put back between two keys."""
+        older = self.flushing
+        newer = self.gathering.of(family)
+        noted = {**newer, **older.of(family)} if older is not None else newer
+        return {key: row for key, row in noted.items() if lower <= key < upper} if noted else {}
+
+    def body(self, number_key: bytes) -> bytes:
+        return self._by_number(self._bodies, number_key, "body")
+
+    def details(self, number_key: bytes) -> bytes:
+        return self._by_number(self._details, number_key, "details")
+
+    def _by_number(self, snapshot: Snapshot | None, number_key: bytes, what: str) -> bytes:
+        directory = self.rows.directory
+        if snapshot is None:
+            raise self.rows.closed()
+        try:
+            row: bytes = snapshot[number_key]
+        except Exception as error:
+            if str(error) == "key not found":
+                raise damaged(directory, f"the {what} of generation {number_key.hex()} are missing") from None
+            raise self.rows.translated(error) from error
+        return row
+
+    def close(self) -> None:
+        """Let go of the snapshots: the database cannot close before."""
+        self._bodies = self._details = self._next = None

@@ -1,0 +1,294 @@
+"""The object engine: what happens to objects, in which order, so that a crash at any point loses nothing acknowledged.
+
+    body ─► Store.spool ─► Store.publish ─► Index transition ─► Index.durable ─► answer ─► Store.remove
+             (staged)       (file, name        (one batch,        (flushed and              (files whose last
+                             and directory      written)           visible)                  reference went)
+                             synced)
+
+The order is the whole point (invariants 1 and 2): a row is written only after its file, its name and its directory are
+synced; a caller hears of success only after the row is; a file goes only after the batch that dropped its last
+reference is. A crash between any two steps leaves at most a file that nothing refers to, for the sweep.
+
+Concurrency: everything runs on the event loop's thread. Each transition decides and writes in one step without an
+await: it reads the *written* state (durable or not), checks the caller's conditions against it, and writes one batch.
+What was read before a body arrived is only good for refusing early. Two writers of one key are ordered by their
+batches. A caller that goes away stops neither a batch that is written nor what follows from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import msgspec
+
+from s3d._core.collect import Source, chain
+from s3d._core.filebody import FileBody
+from s3d._core.incoming import Incoming
+from s3d._core.promise import Promise
+from s3d._core.spool import Spool
+from s3d._core.upload import Upload as BodyUpload
+from s3d.index.index import Index
+from s3d.index.records import Bucket, Checksum, DataFile, Extent, Generation, State, Upload, UploadedPart
+from s3d.objects import reread
+from s3d.objects.assembly import cut
+from s3d.s3.errors import S3Error
+from s3d.store.store import Store
+
+Check = Callable[[Generation | None], None]
+"""Looks at an object's written state, None if there is no such object, and raises to refuse a change."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """What a client says of an object it writes."""
+
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
+    storage_class: str = "STANDARD"
+
+
+class Trailer(msgspec.Struct, frozen=True, array_like=True):
+    """What a data file says of itself, so that it can be adopted when the index is lost (invariant 3)."""
+
+    bucket: str
+    key: bytes
+    generation: Generation | None = None
+    upload: Upload | None = None
+    part: UploadedPart | None = None
+
+
+def unconditional(current: Generation | None) -> None:
+    """The `Check` that refuses nothing."""
+
+
+class closing:  # noqa: N801 - reads as contextlib's
+    """Closes a spool unless somebody else has taken it over."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool: Spool | None = spool
+
+    def keep(self) -> None:
+        """It is somebody else's now."""
+        self._spool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._spool is not None:
+            self._spool.close()
+
+
+def md5_of(spool: Spool) -> bytes:
+    """The MD5 of a body that is whole."""
+    assert spool.md5 is not None
+    return spool.md5
+
+
+class Engine:
+    """The objects of one index and one store. Owns neither; whoever built them closes them.
+
+    Every method that changes something returns a `Promise` of what it made, which comes once the change is durable and
+    visible; it fails with `S3Error` for what the caller asked wrongly, with OSError or the index's errors for what the
+    disk did. ``now_ms`` is the wall clock in milliseconds since 1970; a key's Last-Modified never goes back, whatever
+    the clock does.
+    """
+
+    def __init__(
+        self, index: Index, store: Store, *, inline_size_bytes: int, now_ms: Callable[[], int] | None = None
+    ) -> None:
+        self.index = index
+        self.store = store
+        self._inline_size_bytes = inline_size_bytes
+        self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    # Reading.
+
+    def body(self, generation: Generation, start: int = 0, end: int | None = None) -> bytes | FileBody:
+        """The bytes of ``generation`` from ``start`` up to ``end``; they stay whole whatever happens to the object."""
+        end = generation.size_bytes if end is None else end
+        if generation.state & State.INLINE:
+            return self.index.body(generation)[start:end]
+        return self.store.body(
+            [(extent.file, extent.offset_bytes, extent.size_bytes) for extent in cut(generation.extents, start, end)]
+        )
+
+    # Receiving.
+
+    def stage(self, body: Incoming | None, upload: BodyUpload, *, inline: bool = True) -> Promise:
+        """Receive a request's body through ``upload``; the promise brings the `Spool` that holds it.
+
+        The spool is the caller's, to hand to a ``put_`` method (which takes it over) or to close. Cancelling the
+        promise stops the reception. Without ``inline`` the body goes to a file however small it is.
+        """
+        promise, spool = self._spool(self._inline_size_bytes if inline else -1)
+        if body is None:
+            source = Source()
+            chain(source, upload, spool)
+            source.end()
+        else:
+            chain(body, upload, spool)
+        return promise
+
+    def stage_bytes(self, body: bytes) -> Promise:
+        """Put bytes that are here already into a file, as `stage` does with a request's."""
+        promise, spool = self._spool(-1)
+        source = Source()
+        chain(source, spool)
+        source.feed(body)
+        source.end()
+        return promise
+
+    def _spool(self, inline_limit: int) -> tuple[Promise, Spool]:
+        promise = Promise()
+
+        def done(spool: Spool, error: BaseException | None) -> None:
+            if error is not None or promise.done:
+                spool.close()
+            if error is not None:
+                promise.reject(error)
+            else:
+                promise.resolve(spool)
+
+        spool = self.store.spool(done, inline_limit)
+        promise.on_cancel(spool.close)
+        return promise, spool
+
+    async def reread(
+        self, generation: Generation, start: int, end: int, algorithm: str
+    ) -> tuple[bytes, Checksum | None]:
+        """The MD5 of a range of an object, and its checksum by ``algorithm`` (None for ""), read in a thread."""
+        if generation.state & State.INLINE:
+            return reread.digest([self.index.body(generation)[start:end]], algorithm)
+        extents = cut(generation.extents, start, end)
+        files = [extent.file for extent in extents]
+        self.store.pin(files)
+        try:
+            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.open_file), algorithm)
+        finally:
+            # A cancelled wait leaves the thread reading; its file stays open there, so unlinking it harms nobody.
+            self.store.unpin(files)
+
+    # Objects.
+
+    def put_object(
+        self,
+        bucket: str,
+        key: bytes,
+        spool: Spool,
+        draft: Draft,
+        *,
+        checksum: Checksum | None = None,
+        check: Check = unconditional,
+    ) -> Promise:
+        """Make what ``spool`` holds the object; the promise brings its `Generation`."""
+        with closing(spool) as held:
+            number = self.index.next_generation()
+            inline = spool.body
+            generation = Generation(
+                number=number,
+                size_bytes=spool.size_bytes,
+                etag=md5_of(spool).hex(),
+                modified_ms=self.now_ms(),
+                state=State.RESIDENT | State.INLINE if inline is not None else State.RESIDENT,
+                headers=draft.headers,
+                tags=draft.tags,
+                checksum=checksum,
+                owner=draft.owner,
+                storage_class=draft.storage_class,
+                xxh3=spool.xxh3 or 0,
+            )
+            if inline is not None:
+                return self.replace(bucket, key, generation, check, body=inline)
+            file = self.index.next_file()
+            row = (file, DataFile(spool.size_bytes, generation.xxh3))
+            generation = msgspec.structs.replace(generation, xxh3=0, extents=(Extent(file, 0, spool.size_bytes),))
+            held.keep()
+            published = self.publish(spool, file, Trailer(bucket, key, generation))
+            return published.then(lambda _: self.replace(bucket, key, generation, check, new_files=(row,)))
+
+    def publish(self, spool: Spool, file: int, trailer: Trailer) -> Promise:
+        """Make a spool's file durable under its number, and close the spool however that ends."""
+
+        def failed(error: BaseException) -> object:
+            spool.close()
+            raise error
+
+        return self.store.publish(spool, file, self._encode(trailer)).then(lambda _: spool.close(), failed)
+
+    def replace(
+        self,
+        bucket: str,
+        key: bytes,
+        generation: Generation,
+        check: Check,
+        *,
+        body: bytes | None = None,
+        new_files: Sequence[tuple[int, DataFile]] = (),
+    ) -> Promise:
+        """Decide and write, in one step: ``generation`` becomes the head unless ``check`` refuses."""
+        index = self.index
+        try:
+            self.check_bucket(bucket)
+            current = index.written_head(bucket, key)
+            check(current)
+            if current is not None:
+                if current.number > generation.number:
+                    # Its rival began later and is through: this one happened just before it, and was replaced by it.
+                    dropped = [number for number, _ in new_files]
+                    return self.settled(dropped, generation)
+                if current.modified_ms > generation.modified_ms:
+                    generation = msgspec.structs.replace(generation, modified_ms=current.modified_ms)
+        except BaseException:
+            self.store.remove([number for number, _ in new_files])
+            raise
+        dropped = index.put_object(bucket, key, generation, body=body, new_files=new_files)
+        return self.settled(dropped, generation)
+
+    def settled(self, dropped: Sequence[int], value: object) -> Promise:
+        """Bring ``value`` once all that was written is durable, and let ``dropped`` files go then."""
+        promise = self.index.durable()
+        if not dropped:
+            return promise.then(lambda _: value)
+
+        def durable(_: object) -> object:
+            self.store.remove(dropped)
+            return value
+
+        return promise.then(durable)
+
+    def delete_objects(self, bucket: str, keys: Sequence[bytes]) -> Promise:
+        """Delete ``keys``; those that do not exist count as deleted."""
+        self.check_bucket(bucket)
+        return self.settled(self.index.delete_objects(bucket, keys), None)
+
+    def delete_object(self, bucket: str, key: bytes, check: Check = unconditional) -> Promise:
+        """Delete an object that need not exist."""
+        self.check_bucket(bucket)
+        check(self.index.written_head(bucket, key))
+        return self.delete_objects(bucket, [key])
+
+    def tag_object(self, bucket: str, key: bytes, tags: tuple[tuple[str, str], ...]) -> Promise:
+        """Replace an object's tags."""
+        current = self.written(bucket, key)
+        self.index.alter_object(bucket, key, msgspec.structs.replace(current, tags=tags))
+        return self.settled((), None)
+
+    def written(self, bucket: str, key: bytes) -> Generation:
+        """The object as written, durable or not; `S3Error` NoSuchBucket or NoSuchKey."""
+        self.check_bucket(bucket)
+        current = self.index.written_head(bucket, key)
+        if current is None:
+            raise S3Error("NoSuchKey", extra={"Key": key})
+        return current
+
+    def check_bucket(self, bucket: str) -> Bucket:
+        """The bucket as written; `S3Error` NoSuchBucket."""
+        found = self.index.written_bucket(bucket)
+        if found is None:
+            raise S3Error("NoSuchBucket", extra={"BucketName": bucket})
+        return found

@@ -1,0 +1,146 @@
+"""Local objects as the daemon holds them: opening, sweeping, mending and closing store and index together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from s3d.index.errors import IndexError_
+from s3d.index.index import Index
+from s3d.objects.engine import Engine
+from s3d.store.errors import StoreError
+from s3d.store.store import Store
+SweepReport=object
+
+_log = logging.getLogger("s3d.objects")
+
+MEND_FIRST_S = 1.0
+MEND_LAST_S = 60.0
+
+
+class LocalError(Exception):
+    """Local objects cannot be served; the message names the path and says what to do."""
+
+
+class LocalObjects:
+    """A directory with data files and their index, and the engine over both. Made by `open`; loop's thread only."""
+
+    def __init__(self, directory: Path, store: Store, index: Index, engine: Engine) -> None:
+        self.directory = directory
+        self.engine = engine
+        self._store = store
+        self._index = index
+        self._tasks: list[asyncio.Task[None]] = []
+        self._swept: SweepReport | None = None
+        self._trouble: list[str] = []
+
+    @classmethod
+    async def open(cls, directory: Path, *, inline_size_bytes: int, sync: bool) -> Self:
+        """Lock ``directory`` and open what is in it, or begin it. Raises `LocalError`.
+
+        A cancelled wait still ends with everything closed: opening goes on in its thread until then.
+        """
+        opening = asyncio.ensure_future(asyncio.to_thread(_open, directory, sync))
+        try:
+            store, index = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            store, index = await opening
+            await asyncio.to_thread(_close, store, index)
+            raise
+        return cls(directory, store, index, Engine(index, store, inline_size_bytes=inline_size_bytes))
+
+    def begin(self) -> None:
+        """Start what goes on in the background: the sweep, once, and mending the index when it fails."""
+        self._tasks = [asyncio.ensure_future(self._mend())]
+
+    async def _sweep(self) -> None:
+        """Remove data files of earlier starts that no row knows (invariant 3)."""
+        index = self._index
+        loop = asyncio.get_running_loop()
+        # With rows missing, files that nobody knows are the only copy of something.
+        keep_unknown = index.fresh or index.behind
+        try:
+            report = await loop.run_in_executor(None, self._store.sweep, index.boot, index.known, keep_unknown)
+        except (OSError, IndexError_) as error:
+            self._trouble.append(f"the sweep of {self.directory} failed: {error}")
+            _log.error("the sweep of data files that nothing refers to failed: %s", error)
+            return
+        self._swept = report
+        if report.kept:
+            self._trouble.append(
+                f"{report.kept} data files that the index does not know were moved to {self.directory}/lost+found: "
+                "`s3d store adopt` brings them back"
+            )
+        if report.removed or report.kept:
+            _log.info("the sweep removed %d data files and kept %d", report.removed, report.kept)
+
+    async def _mend(self) -> None:
+        """Open the index anew when a flush has failed: what counts is what the disk has then."""
+        delay_s = MEND_FIRST_S
+        while True:
+            await asyncio.sleep(delay_s)
+            if self._index._commits.failure is None:
+                delay_s = MEND_FIRST_S
+                continue
+            _log.error("the index failed and is opened anew: %s", self._index._commits.failure)
+            try:
+                await asyncio.to_thread(self._index.reopen)
+            except IndexError_ as error:
+                _log.error("the index cannot be opened: %s", error)
+                delay_s = min(2 * delay_s, MEND_LAST_S)
+
+    def problems(self) -> list[str]:
+        """What is wrong, in sentences that name the path."""
+        failure = self._index._commits.failure
+        problems = [] if failure is None else [f"nothing can be written: {failure}"]
+        if self._index.behind:
+            problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
+        return problems + self._trouble
+
+    async def close(self) -> None:
+        """Make durable what was written, and let the directory go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(_close, self._store, self._index)
+
+    def status(self) -> dict[str, Any]:
+        """How things stand, as plain data."""
+        problems = self.problems()
+        try:
+            disk = os.statvfs(self.directory)
+            free_bytes: int | None = disk.f_bavail * disk.f_frsize
+        except OSError as error:
+            free_bytes = None
+            problems.append(f"{self.directory}: {error.strerror}")
+        return {
+            "directory": str(self.directory),
+            "free_bytes": free_bytes,
+            "health": "failing" if problems else "ok",
+            "problems": problems,
+        }
+
+
+def _open(directory: Path, sync: bool) -> tuple[Store, Index]:
+    """Blocking."""
+    try:
+        store = Store.open(directory, sync=sync)
+    except (OSError, StoreError) as error:
+        raise LocalError(str(error)) from error
+    try:
+        return store, Index.open(directory / "index", sync=sync)
+    except IndexError_ as error:
+        store.close()
+        raise LocalError(str(error)) from error
+    except BaseException:
+        store.close()
+        raise
+
+
+def _close(store: Store, index: Index) -> None:
+    """Blocking. The store first: what it still publishes would find the index closed."""
+    store.close()
+    index.close()

@@ -1,0 +1,153 @@
+"""Multipart uploads: parts are files of their own, and completing one only writes rows.
+
+The parts' extents become the object's, in order: no byte is copied, whatever the size (Amazon S3 user guide, "Uploading
+and copying objects using multipart upload"). Parts that the client left out lose their files once that is durable.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+
+from s3d._core.promise import Promise
+from s3d._core.spool import Spool
+from s3d.index.records import Checksum, DataFile, Extent, Generation, Part, State, Upload, UploadedPart
+from s3d.objects.assembly import cut, joined
+from s3d.objects.engine import Check, Draft, Engine, Trailer, closing, md5_of, unconditional
+from s3d.objects.reread import digest
+from s3d.s3.errors import S3Error
+from s3d.s3.uploads import make_upload_id, no_such_upload
+
+
+class Multipart:
+    """Multipart uploads over an `Engine`; its methods change and promise as the engine's do."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._index = engine.index
+
+    def create(
+        self, bucket: str, key: bytes, draft: Draft, *, checksum_algorithm: str = "", checksum_kind: str = ""
+    ) -> Promise:
+        """Begin an upload; the promise brings its `Upload`."""
+        engine = self._engine
+        engine.check_bucket(bucket)
+        created_ms = engine.now_ms()
+        upload = Upload(
+            bucket,
+            key,
+            make_upload_id(created_ms, secrets.token_bytes(10)),
+            created_ms,
+            draft.headers,
+            draft.tags,
+            draft.owner,
+            draft.storage_class,
+            checksum_algorithm,
+            checksum_kind,
+        )
+        self._index.create_upload(upload)
+        return engine.settled((), upload)
+
+    def find(self, bucket: str, key: bytes, upload_id: str) -> Upload:
+        """The upload as written; `S3Error` NoSuchBucket or NoSuchUpload."""
+        self._engine.check_bucket(bucket)
+        upload = self._index.written_upload(bucket, key, upload_id)
+        if upload is None:
+            raise no_such_upload(upload_id)
+        return upload
+
+    def put_part(self, upload: Upload, number: int, spool: Spool, checksum: Checksum | None) -> Promise:
+        """Make what ``spool`` holds part ``number``; the promise brings its `UploadedPart`.
+
+        The spool must not be inline: parts lie in files, whatever their size.
+        """
+        engine = self._engine
+        with closing(spool) as held:
+            file = self._index.next_file()
+            extent = Extent(file, 0, spool.size_bytes)
+            part = UploadedPart(number, spool.size_bytes, md5_of(spool).hex(), engine.now_ms(), (extent,), checksum)
+            row = (file, DataFile(spool.size_bytes, spool.xxh3 or 0))
+            held.keep()
+
+        def written(_: object) -> Promise:
+            try:
+                self.find(upload.bucket, upload.key, upload.upload_id)
+            except BaseException:
+                engine.store.remove([file])
+                raise
+            return engine.settled(self._index.put_part(upload.upload_id, part, new_files=[row]), part)
+
+        trailer = Trailer(upload.bucket, upload.key, upload=upload, part=part)
+        return engine.publish(spool, file, trailer).then(written)
+
+    async def copy_part(
+        self, upload: Upload, number: int, source: tuple[str, bytes], choose: Callable[[Generation], tuple[int, int]]
+    ) -> UploadedPart:
+        """Make a range of an object part ``number``, by reference: its bytes are read for their digests alone.
+
+        ``choose`` gives first byte and last byte + 1 from the source, or raises to refuse it. The source may be
+        replaced while it is read: then the new one is taken, which is as good, since the copy happens when it is
+        committed.
+        """
+        engine = self._engine
+        for _ in range(5):
+            original = engine.written(*source)
+            start, end = choose(original)
+            extents = cut(original.extents, start, end)
+            if not extents:
+                # Inline, or empty: few bytes, and they go to a file as any part's do.
+                body = self._index.body(original)[start:end] if original.state & State.INLINE else b""
+                _, checksum = digest([body], upload.checksum_algorithm)
+                spool = await engine.stage_bytes(body)
+                return await self.put_part(upload, number, spool, checksum)
+            md5, checksum = await engine.reread(original, start, end, upload.checksum_algorithm)
+            # No await from here to the transition: the extents are the source's as long as it is unchanged.
+            self.find(upload.bucket, upload.key, upload.upload_id)
+            if engine.written(*source).number == original.number:
+                part = UploadedPart(number, end - start, md5.hex(), engine.now_ms(), tuple(extents), checksum)
+                return await engine.settled(self._index.put_part(upload.upload_id, part), part)
+        raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
+
+    def abort(self, upload: Upload) -> Promise:
+        """Give up an upload and its parts."""
+        return self._engine.settled(self._index.abort_upload(upload), None)
+
+    def parts(self, upload_id: str, numbers: Iterable[int]) -> dict[int, UploadedPart]:
+        """Those of the parts ``numbers`` that there are, as written."""
+        found = {}
+        for number in numbers:
+            part = self._index.written_part(upload_id, number)
+            if part is not None:
+                found[number] = part
+        return found
+
+    def complete(
+        self,
+        upload: Upload,
+        chosen: Sequence[UploadedPart],
+        etag: str,
+        checksum: Checksum | None,
+        check: Check = unconditional,
+    ) -> Promise:
+        """Make ``chosen`` parts, in this order, the object; the promise brings its `Generation`.
+
+        Call it in the same step as `parts`, from which ``chosen`` comes.
+        """
+        engine, index = self._engine, self._index
+        current = index.written_head(upload.bucket, upload.key)
+        check(current)
+        generation = Generation(
+            number=index.next_generation(),
+            size_bytes=sum(part.size_bytes for part in chosen),
+            etag=etag,
+            modified_ms=max(engine.now_ms(), current.modified_ms if current is not None else 0),
+            state=State.RESIDENT,
+            headers=upload.headers,
+            tags=upload.tags,
+            checksum=checksum,
+            owner=upload.owner,
+            storage_class=upload.storage_class,
+            extents=joined(part.extents for part in chosen),
+            parts=tuple(Part(part.number, part.size_bytes, part.checksum) for part in chosen),
+        )
+        return engine.settled(index.complete_upload(upload, generation), generation)
