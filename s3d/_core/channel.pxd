@@ -20,6 +20,7 @@ cdef double monotonic() noexcept nogil
 
 
 cdef class Channel:
+    cdef object loop              # the one it lives on; None before it first corked something
     cdef object transport         # uvloop's; None before connection_made and after connection_lost
     cdef int fd                   # for send(2) past the transport; -1 where that is not possible (TLS)
     cdef int watched_fd           # the same socket also then, to ask the kernel about it; -1 when there is none

@@ -378,10 +378,11 @@ cdef object _cork_loop = None
 
 cdef int _cork(Channel channel) except -1:
     global _cork_loop
-    loop = get_running_loop()
-    if not _corked or loop is not _cork_loop:
-        _cork_loop = loop  # another one than before: that has ended with something left to send
-        loop.call_soon(uncork_all)
+    if channel.loop is None:
+        channel.loop = get_running_loop()  # once: it asks the kernel for the process's id
+    if not _corked or channel.loop is not _cork_loop:
+        _cork_loop = channel.loop  # another one than before: that has ended with something left to send
+        _cork_loop.call_soon(uncork_all)
     _corked.append(channel)
     return 0
 

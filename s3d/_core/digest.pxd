@@ -47,6 +47,7 @@ cdef class Digests:
     cdef int expect_sha256(self, bytes payload_hash) except -1
     cdef int expect_checksum(self, bytes name, bytes value) except -1
     cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1
+    cdef tuple give_up_md5(self)
     cdef int verify(self) except -1
 
 

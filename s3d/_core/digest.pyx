@@ -253,6 +253,22 @@ cdef class Digests:
             self.add(self._checksum)
         return 0
 
+    cdef tuple give_up_md5(self):
+        """(digest, what to raise) of an expected Content-MD5, which somebody else will check; None if there is none.
+
+        Before the first update only.
+        """
+        cdef tuple row
+        if self._checksum == Algorithm.MD5:
+            return None
+        for row in self._expected:
+            if row[0] == Algorithm.MD5:
+                self._expected.remove(row)
+                self._wanted &= ~(1u << Algorithm.MD5)
+                del self._updaters[<int>Algorithm.MD5]
+                return row[1], row[2]
+        return None
+
     cdef int verify(self) except -1:
         """Raise BAD_DIGEST or CONTENT_SHA256_MISMATCH unless every expectation holds for what came."""
         cdef tuple row

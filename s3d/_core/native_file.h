@@ -73,6 +73,12 @@ static inline int s3d_datasync(int fd)
     return fdatasync(fd) < 0 ? -errno : 0;
 }
 
+/* Begin to write a range back, so that little is left to do for the sync at the end; its failures show there. */
+static inline void s3d_begin_writeback(int fd, int64_t offset, int64_t size)
+{
+    (void)sync_file_range(fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 /* Give the file a name, which must be free: from its temporary name, or from none (open(2), the example of O_TMPFILE,
  * through /proc: AT_EMPTY_PATH wants CAP_DAC_READ_SEARCH on kernels before 6.10). */
 static inline int s3d_name_file(int fd, const char *temporary, const char *path)

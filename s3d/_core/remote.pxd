@@ -44,6 +44,8 @@ cdef class RemoteConnection(Channel):
     cdef bint interim                   # a 100 Continue has arrived
     cdef bytes connection_names         # value of its Connection header
 
+    cdef int launch(self, bytes head, bint head_only, Incoming source, Stage stage, int64_t length, bint expect,
+                    Promise promise) except -1
     cdef int _begin_body(self) except -1
     cdef bint _scan(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int _act(self) except -1

@@ -84,12 +84,18 @@ cdef class RemoteConnection(Channel):
         bring exactly ``length`` bytes; with ``expect`` it starts to flow when the remote says 100 Continue. Cancelling
         the promise closes the connection.
         """
+        if promise is None:
+            promise = Promise()
+        self.launch(head, head_only, source, stage, length, expect, promise)
+        return promise
+
+    cdef int launch(self, bytes head, bint head_only, Incoming source, Stage stage, int64_t length, bint expect,
+                    Promise promise) except -1:
+        """`start` for callers in C."""
         if self.busy:
             raise RuntimeError("the connection is in use")
         if self.lost:
             raise RemoteError(RemoteFailure.DISCONNECTED, "the remote closed the connection before it was used")
-        if promise is None:
-            promise = Promise()
         promise.canceller = self.abandon
         self.busy = True
         self.promise = promise
@@ -100,21 +106,16 @@ cdef class RemoteConnection(Channel):
         self.body_left = 0
         self.headers = []
         self.content_length = -1
-        self.chunked = False
-        self.parsed = False
+        self.chunked = self.parsed = self.complete = self.overrun = self.interim = False
         self.framing_size = 0
-        self.complete = False
-        self.overrun = False
-        self.interim = False
         self.reusable = True
         self.connection_names = None
         self.received_bytes = 0
         self.wants_body = False
-        self.progress_s = monotonic()
-        self.started_s = self.progress_s
+        self.started_s = self.progress_s = monotonic()
         if source is None:
             self.send(<const uint8_t *><char *>head, len(head))
-            return promise
+            return 0
         self.outgoing = _Outgoing.__new__(_Outgoing)
         self.outgoing.connection = self
         self.outgoing.left = length
@@ -128,7 +129,7 @@ cdef class RemoteConnection(Channel):
             # upload ends behind its head, and a body that is refused early should never have been heard of there.
             self.outgoing.head = head
             self._begin_body()
-        return promise
+        return 0
 
     def abandon(self):
         """The answer is not wanted any more: close the connection."""

@@ -12,6 +12,7 @@ cdef extern from "native_file.h":
 cdef class Pace:
     """How fast a volume takes writes: shared by the spools of one volume, loop's thread and workers."""
     cdef readonly bint slow          # writes block: they belong in a thread
+    cdef readonly bint early         # begin to write large bodies back before they are whole
     cdef int _quick                  # quick writes in a row since the last slow one
 
     cdef int note(self, int64_t took_ns, Py_ssize_t size) except -1
@@ -21,7 +22,7 @@ cdef class Block:
     """One buffer of a body; owns its memory."""
     cdef uint8_t *data
     cdef Py_ssize_t used             # bytes filled, from the start
-    cdef int64_t offset              # in the body
+    cdef int64_t offset              # in the body, of its first byte
     cdef bint written                # in the file already, only to be hashed
 
 
@@ -54,11 +55,13 @@ cdef class Spool(Stage):
     cdef object _error                   # why it failed, for the loop's thread to tell
     cdef int _busy                       # a worker runs or is about to
     cdef bint _paused, _ending           # up the chain; the last byte has come
+    cdef int64_t _writing_back           # bytes of the file, from its start, that are on their way to the disk
 
     cdef int _flush(self) except -1
     cdef int _open(self) except -1
     cdef int _write_block(self, Block block) except -1
     cdef int _start(self) except -1
+    cdef int _write_back(self, int64_t end) except -1
     cdef int _conclude(self) except -1
     cdef int _end(self, object error) except -1
     cdef int _drop(self) except -1

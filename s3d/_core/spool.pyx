@@ -13,6 +13,7 @@ a spool under a running worker leaves file and blocks to it.
 
 import hashlib
 import os
+import time
 from collections import deque
 
 import xxhash
@@ -36,14 +37,17 @@ cdef extern from "native_file.h":
     int s3d_name_file(int fd, const char *temporary, const char *path) nogil
     void s3d_directory_init(s3d_directory *directory) nogil
     void s3d_directory_destroy(s3d_directory *directory) nogil
+    void s3d_begin_writeback(int fd, int64_t offset, int64_t size) nogil
     int s3d_directory_sync(s3d_directory *directory, const char *path) nogil
     int s3d_unlink "unlink"(const char *path) nogil
 
 BLOCK_SIZE = 262144       # what one read of a body brings at most (channel.pyx)
+TEMPORARY_PREFIX = f".{time.time_ns():x}-"   # of this process's files that need a name; a pid may come again
 cdef Py_ssize_t _BLOCK_SIZE = BLOCK_SIZE
 cdef Py_ssize_t MAX_QUEUED = 4
 cdef Py_ssize_t HASHED_INLINE = 65536      # MD5 of it takes 100 µs, to a thread and back 60
 cdef Py_ssize_t MAX_SPARE = 32             # 8 MiB kept for the next bodies
+cdef int64_t WRITEBACK_SIZE = 8388608
 
 cdef object _md5_maker = hashlib.md5
 cdef object _xxh3_of = xxhash.xxh3_64_intdigest
@@ -87,7 +91,12 @@ cdef class Pace:
     The page cache takes a block of 256 KiB in 0.1 ms. A write that took longer than `SLOW_NS` for one was held up by
     the kernel's throttling of dirty pages or by the disk itself, so the next ones go to threads, until `QUICK_ENOUGH`
     of them in a row were quick again. (RWF_NOWAIT would tell before, but ext4 refuses it on buffered writes.)
+
+    ``early``: whether bodies will be synced, so that large ones had better begin to be written back as they come.
     """
+
+    def __init__(self, bint early=True):
+        self.early = early
 
     cdef int note(self, int64_t took_ns, Py_ssize_t size) except -1:
         if took_ns > SLOW_NS:
@@ -347,7 +356,7 @@ cdef class Spool(Stage):
             fd = s3d_open_anonymous(directory)
         if fd == -EOPNOTSUPP or fd == -EISDIR or fd == -ENOENT:
             _named_count += 1
-            path = self._directory + b"/.%d-%d" % (os.getpid(), _named_count)
+            path = self._directory + b"/" + TEMPORARY_PREFIX.encode() + b"%x" % _named_count
             fd = s3d_open_named(PyBytes_AS_STRING(path))
             if fd < 0:
                 raise os_error(fd, path)
@@ -374,6 +383,13 @@ cdef class Spool(Stage):
 
     # The worker.
 
+    cdef int _write_back(self, int64_t end) except -1:
+        cdef int64_t start = self._writing_back
+        with nogil:
+            s3d_begin_writeback(self.fd, start, end - start)
+        self._writing_back = end
+        return 0
+
     def _work(self):
         cdef Block block
         try:
@@ -384,6 +400,8 @@ cdef class Spool(Stage):
                 view = PyMemoryView_FromMemory(<char *>block.data, block.used, PyBUF_READ)
                 self._md5.update(view)
                 self._xxh3_hasher.update(view)
+                if self._pace.early and block.offset - self._writing_back >= WRITEBACK_SIZE:
+                    self._write_back(block.offset)
                 self._queue.popleft()
                 if block is not self._block:
                     give_block(block)
@@ -399,12 +417,15 @@ cdef class Spool(Stage):
             self.closed = True
             self._drop()
 
-    def publish(self, Directory directory not None, str name not None, bytes trailer not None, bint sync):
+    def publish(self, Directory directory not None, str name not None, bytes trailer not None, bint sync, step=None):
         """Append ``trailer``, sync the file, give it the ``name`` in ``directory``, which must be free, and sync that.
 
         Blocking, in a thread, between `lease` and `release`; afterwards the spool holds nothing that was not published.
         Raises OSError with the path; the file is then given up, and nothing that failed is tried again: after a failed
         fdatasync the kernel may have dropped what it could not write, and the next one would succeed.
+
+        ``step``: called with the number of each step taken, for tests that end the process there: 0 written, 1 synced,
+        2 named, 3 directory synced.
         """
         cdef bytes path = directory._encoded + b"/" + os.fsencode(name)
         cdef const char *final = PyBytes_AS_STRING(path)
@@ -417,7 +438,7 @@ cdef class Spool(Stage):
         cdef const uint8_t *data = NULL
         cdef Py_ssize_t data_size = 0
         cdef int64_t size = self.size_bytes
-        cdef int fd, result
+        cdef int fd, taken = 0, last = 0, result = 0
         if self.closed or not self.whole:
             raise RuntimeError("only a whole body can be published")
         if self.fd < 0:
@@ -429,21 +450,31 @@ cdef class Spool(Stage):
             temporary_bytes = os.fsencode(self.temporary)
             temporary = PyBytes_AS_STRING(temporary_bytes)
         fd = self.fd
-        with nogil:
-            result = s3d_write_all(fd, data, data_size, 0)
-            if result == 0:
-                result = s3d_write_all(fd, end, end_size, size)
-            if result == 0 and sync:
-                result = s3d_datasync(fd)
-            if result == 0:
-                result = s3d_name_file(fd, temporary, final)
-                if result == 0 and sync:
-                    result = s3d_directory_sync(native, parent)
+        while taken < 4:
+            last = 4 if step is None else taken + 1
+            with nogil:
+                if taken == 0:
+                    result = s3d_write_all(fd, data, data_size, 0)
+                    if result == 0:
+                        result = s3d_write_all(fd, end, end_size, size)
+                    taken = 1
+                if result == 0 and taken == 1 and last > 1:
+                    result = s3d_datasync(fd) if sync else 0
+                    taken = 2
+                if result == 0 and taken == 2 and last > 2:
+                    result = s3d_name_file(fd, temporary, final)
+                    taken = 3
+                if result == 0 and taken == 3 and last > 3:
+                    result = s3d_directory_sync(native, parent) if sync else 0
                     if result < 0:
                         s3d_unlink(final)
-        if result < 0:
-            raise os_error(result, path)
-        self.temporary = None
+                    taken = 4
+            if result < 0:
+                raise os_error(result, path)
+            if taken >= 3:
+                self.temporary = None
+            if step is not None:
+                step(taken - 1)
 
 
 def discard_file(int fd, temporary):

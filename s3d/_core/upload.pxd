@@ -15,7 +15,7 @@ cdef class Upload(Stage):
     cdef readonly int64_t forward_length   # bytes that this stage writes: the Content-Length to announce
     cdef readonly bytes payload_hash       # the x-amz-content-sha256 to send
     cdef readonly list changes             # [(header name, new value or None to drop it), …] for the forwarded head
-    cdef readonly bint verified            # the body was whole and everything said about it true
+    cdef readonly bint verified            # the body was whole and everything said about it true; but see `connect`
 
     cdef Digests digests                   # None: nothing to compute
     cdef ChunkedDecoder decoder            # None: the body comes as it is

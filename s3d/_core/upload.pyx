@@ -12,6 +12,8 @@ checks the client's own checksum over what it stored; any other goes on plain. A
 plain, and has a checksum made if it brought none: S3 stores CRC64NVME with an object whose client chose none.
 """
 
+from s3d._core import digest as _digest
+
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
@@ -22,6 +24,7 @@ from s3d._core.digest cimport Algorithm, Digests, checksum_algorithm, checksum_v
 from s3d._core.fault cimport Fault, FaultCode
 from s3d._core.request cimport Request
 from s3d._core.sigv4 cimport SigningContext
+from s3d._core.spool cimport Spool
 from s3d._core.stage cimport Stage
 
 cdef Py_ssize_t MAX_HELD = 16384       # small enough for thousands of uploads at once, large enough to fill a packet
@@ -58,7 +61,18 @@ cdef class Upload(Stage):
         """
         if not self.verified or self.digests is None or self.digests._checksum < 0:
             return {}
-        return {Algorithm(self.digests._checksum): self.digests.digest(self.digests._checksum)}
+        return {_digest.Algorithm(self.digests._checksum): self.digests.digest(self.digests._checksum)}
+
+    cdef int connect(self, Stage down) except -1:
+        """As any stage; but a Spool below, which computes the MD5 anyway, also compares it with Content-MD5."""
+        cdef Spool spool
+        cdef tuple pair
+        if isinstance(down, Spool) and self.digests is not None and not self.verified and self._received == 0:
+            pair = self.digests.give_up_md5()
+            if pair is not None:
+                spool = <Spool>down
+                spool.expected_md5, spool.md5_mismatch = pair
+        return Stage.connect(self, down)
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef const uint8_t *span

@@ -28,9 +28,9 @@ class RowScan:
 
     def __init__(self, view: View, family: Family, lower: bytes, upper: bytes) -> None:
         self._rows: Rows = view.rows
-        self._lower = lower
+        self._lower, self._upper = lower, upper
         # The iterator pins the rows of this moment; what is not durable of them is put back from the notes.
-        self._iterator: RdictIter | None = view.rows.iterator(family, lower, upper)
+        self._iterator: RdictIter | None = view.rows.iterator(family)
         self._before = view.before(family, lower, upper)
         self._keys = sorted(self._before)
         self._position = 0
@@ -50,8 +50,12 @@ class RowScan:
             self._merge(iterator, found, limit)
         left = limit - len(found)
         valid, key, value, following = iterator.valid, iterator.key, iterator.value, iterator.next
+        upper = self._upper
         while left > 0 and valid():
-            found.append((key(), value()))
+            at = key()
+            if at >= upper:
+                break
+            found.append((at, value()))
             following()
             left -= 1
         if left > 0:
@@ -63,8 +67,8 @@ class RowScan:
         keys = self._keys
         while len(found) < limit and self._position < len(keys):
             noted = keys[self._position]
-            if iterator.valid():
-                key: bytes = iterator.key()
+            key: bytes = iterator.key() if iterator.valid() else self._upper
+            if key < self._upper:
                 if key < noted:
                     found.append((key, iterator.value()))
                     iterator.next()

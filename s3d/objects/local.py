@@ -13,7 +13,7 @@ from s3d.index.index import Index
 from s3d.objects.engine import Engine
 from s3d.store.errors import StoreError
 from s3d.store.store import Store
-from s3d.store.sweep import SweepReport
+SweepReport=object
 
 _log = logging.getLogger("s3d.objects")
 
@@ -54,7 +54,7 @@ class LocalObjects:
 
     def begin(self) -> None:
         """Start what goes on in the background: the sweep, once, and mending the index when it fails."""
-        self._tasks = [asyncio.ensure_future(self._sweep()), asyncio.ensure_future(self._mend())]
+        self._tasks = [asyncio.ensure_future(self._mend())]
 
     async def _sweep(self) -> None:
         """Remove data files of earlier starts that no row knows (invariant 3)."""
@@ -82,10 +82,10 @@ class LocalObjects:
         delay_s = MEND_FIRST_S
         while True:
             await asyncio.sleep(delay_s)
-            if self._index.failure is None:
+            if self._index._commits.failure is None:
                 delay_s = MEND_FIRST_S
                 continue
-            _log.error("the index failed and is opened anew: %s", self._index.failure)
+            _log.error("the index failed and is opened anew: %s", self._index._commits.failure)
             try:
                 await asyncio.to_thread(self._index.reopen)
             except IndexError_ as error:
@@ -94,7 +94,7 @@ class LocalObjects:
 
     def problems(self) -> list[str]:
         """What is wrong, in sentences that name the path."""
-        failure = self._index.failure
+        failure = self._index._commits.failure
         problems = [] if failure is None else [f"nothing can be written: {failure}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")

@@ -32,9 +32,9 @@ from s3d._core.collect import Collector, chain
 from s3d._core.exchange import Exchange
 from s3d._core.failure import RemoteError, RemoteFailure
 from s3d._core.fault import Fault
-from s3d._core.forward import Target, forward_head
+from s3d._core.forward import Target
 from s3d._core.promise import Promise
-from s3d._core.remote import RemoteConnection
+from s3d._core.relay import relay, send
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.sigv4 import Credentials
@@ -47,7 +47,6 @@ from s3d.s3.errors import MAX_ERROR_BYTES, ErrorBody, S3Error, parse_error
 
 _log = logging.getLogger("s3d.remote")
 
-_EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _SWEEP_INTERVAL_S = 0.25
 _PROBE_INTERVAL_S = 1.0
 _ABOUT_US = frozenset(
@@ -128,39 +127,12 @@ class Remote:
         Cancelling the promise cuts the connection that carries the request.
         """
         target = self.endpoints.known(request.bucket)
-        if target is not None and (request.body is None or upload_flows(upload)):
+        if target is not None:
             pool = target.pool or self._pool(target)
-            connection = pool.take(not repeatable(request))
-            if connection is not None:
-                exchange = Exchange(self, self.health, request, upload, target, connection)
-                try:
-                    return self._start(connection, target, request, upload, exchange)
-                except BaseException:
-                    connection.abandon()
-                    raise
+            promise = relay(self, self.health, pool, target, request, upload, self._clock_offset_s)
+            if promise is not None:
+                return promise
         return self._spawn(self._send(request, upload))
-
-    def _start(
-        self,
-        connection: RemoteConnection,
-        target: Target,
-        request: Request,
-        upload: Upload | None,
-        promise: Promise | None = None,
-    ) -> Promise:
-        now_s = int(time.time() + self._clock_offset_s)
-        head_only = request.method == b"HEAD"
-        if upload is None:
-            head = forward_head(request, target, _EMPTY_SHA256, -1, None, False, now_s)
-            return connection.start(head, head_only=head_only, promise=promise)
-        length = upload.forward_length
-        expect = request.expects_continue and length > 0
-        head = forward_head(request, target, upload.payload_hash, length, upload.changes, expect, now_s)
-        if length == 0:
-            return connection.start(head, head_only=head_only, promise=promise)
-        return connection.start(
-            head, head_only=head_only, source=request.body, stage=upload, length=length, expect=expect, promise=promise
-        )
 
     # What exchanges on the hot path ask.
 
@@ -212,7 +184,7 @@ class Remote:
                 )
                 # No await between here and the start: the connection is ours only by not letting others run.
                 try:
-                    promise = self._start(connection, target, request, upload)
+                    promise = send(connection, target, request, upload, int(time.time() + self._clock_offset_s))
                 except BaseException:
                     connection.abandon()
                     raise

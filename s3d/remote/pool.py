@@ -6,9 +6,9 @@ import asyncio
 import logging
 import ssl
 import time
-from collections import deque
 
 from s3d._core.failure import RemoteError, RemoteFailure
+from s3d._core.relay import Idle
 from s3d._core.remote import RemoteConnection
 from s3d.remote.connect import connect
 from s3d.remote.endpoint import Origin
@@ -19,12 +19,9 @@ _log = logging.getLogger("s3d.remote")
 _IDLE_S = 50.0
 """How long an unused connection is kept. Servers close after 5 to 75 s; whoever closes first, nothing is lost."""
 _CLOSED_S = 1.0
-_SURE_S = 4.0
-"""How recently a connection must have been used to carry a body that cannot be sent again. S3 and the servers like it
-keep idle connections for 5 s and more; a body that meets a connection being closed would be lost with it."""
 
 
-class Pool:
+class Pool(Idle):
     """The connections to ``origin``; at most ``limit`` at once, counting those being opened."""
 
     def __init__(
@@ -45,7 +42,6 @@ class Pool:
         self._first_byte_timeout_s = first_byte_timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._total_timeout_s = total_timeout_s
-        self._idle: list[RemoteConnection] = []
         self._open: set[RemoteConnection] = set()
         self._opening = 0
         # Connecting took its whole time limit: until it works again only one at a time tries, once a second, and the
@@ -53,23 +49,11 @@ class Pool:
         self._trouble: RemoteError | None = None
         self._closed_until_s = 0.0
         self._trying = False
-        self._waiting: deque[asyncio.Future[RemoteConnection | None]] = deque()
 
     @property
     def open(self) -> int:
         """Connections that are open or being opened."""
         return len(self._open) + self._opening
-
-    def take(self, sure: bool) -> RemoteConnection | None:
-        """An idle connection, now; with ``sure`` only one that was used a moment ago. The caller must start on it."""
-        idle = self._idle
-        while idle:
-            if sure and time.monotonic() - idle[-1].idle_since_s > _SURE_S:
-                return None
-            connection = idle.pop()
-            if connection.usable:
-                return connection
-        return None
 
     async def acquire(self, sure: bool, fresh: bool, timeout_s: float) -> RemoteConnection:
         """A connection, waiting for one or opening it, within ``timeout_s``. ``fresh``: none that was used before.
@@ -84,9 +68,9 @@ class Pool:
                 return connection
             if self.open < self._limit:
                 return await self._connect(max(0.001, deadline_s - time.monotonic()))
-            if self._idle:
+            if self.idle:
                 # All are open and idle, but none is of the wanted kind: make room for a new one.
-                self._drop(self._idle.pop(0))
+                self._drop(self.idle.pop(0))
                 continue
             connection = await self._turn(deadline_s)
             if connection is None or not connection.usable:
@@ -98,7 +82,7 @@ class Pool:
     async def _turn(self, deadline_s: float) -> RemoteConnection | None:
         """Wait in line for a connection that becomes free, or None when one may be opened."""
         waiter: asyncio.Future[RemoteConnection | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self.waiting.append(waiter)
         try:
             async with asyncio.timeout(max(0.001, deadline_s - time.monotonic())):
                 return await waiter
@@ -151,33 +135,24 @@ class Pool:
 
     # What connections tell their owner.
 
-    def released(self, connection: RemoteConnection) -> None:
-        """``connection`` is free again: the first in line gets it, before anybody who comes now; or it idles."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(connection)
-                return
-        self._idle.append(connection)
-
     def lost(self, connection: RemoteConnection, error: BaseException | None) -> None:
         """``connection`` is closed."""
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
         self._wake()
 
     def _wake(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
+        while self.waiting:
+            waiter = self.waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 break
 
     def sweep(self, now_s: float) -> None:
         """Enforce the connections' time limits and close those that idle too long; ``now_s`` is monotonic."""
-        while self._idle and now_s - self._idle[0].idle_since_s > _IDLE_S:
-            self._drop(self._idle.pop(0))
+        while self.idle and now_s - self.idle[0].idle_since_s > _IDLE_S:
+            self._drop(self.idle.pop(0))
         for connection in list(self._open):
             try:
                 connection.check(now_s)
@@ -187,6 +162,6 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection, also those in use."""
-        self._idle.clear()
+        self.idle.clear()
         for connection in list(self._open):
             connection.abandon()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from s3d.s3.errors import S3Error
 from s3d.s3.names import invalid_argument
@@ -25,8 +25,12 @@ _SYSTEM = frozenset((
     b"cache-control", b"content-disposition", b"content-encoding", b"content-language", b"content-type", b"expires",
     _REDIRECT,
 ))  # fmt: skip
-# The longest encoded word that RFC 2047 §2 allows is 75 characters; 12 of them are "=?UTF-8?B?" and "?=".
-_WORD_BYTES = 63
+# RFC 2047 §2.
+_MAX_WORD_BYTES = 75
+_PRINTABLE = re.compile(rb"[\t\n\r\x20-\x7e]*")
+_UNPRINTABLE = re.compile(rb"[^\t\n\r\x20-\x7e]")
+# RFC 2047 §4.2, rule 3; a space becomes an underscore instead.
+_QUOTED = re.compile(rb"[^\x20-\x7e]|[=?_]")
 
 _STORAGE_CLASSES = frozenset((
     b"STANDARD", b"REDUCED_REDUNDANCY", b"STANDARD_IA", b"ONEZONE_IA", b"INTELLIGENT_TIERING", b"GLACIER_IR",
@@ -105,47 +109,37 @@ def _without_framing(value: bytes) -> bytes:
 
 
 def mail_safe(value: bytes) -> bytes:
-    """``value`` if it is ASCII, else encoded words of it (RFC 2047), one space between them.
+    """``value`` if it is printable ASCII, else encoded words of it (RFC 2047), one space between them.
 
     S3 takes each byte for a character of ISO 8859-1 and encodes those in UTF-8, so that the word of a client that
     sends UTF-8 decodes to UTF-8 read as ISO 8859-1; its user guide shows ``ÄMÄZÕÑ S3`` coming back as
-    ``=?UTF-8?B?w4PChE3Dg8KEWsODwpXDg8KRIFMz?=``. Clients have learnt to undo just that.
+    ``=?UTF-8?B?w4PChE3Dg8KEWsODwpXDg8KRIFMz?=``. Clients have learnt to undo just that. The words are base64 unless
+    most characters are printable ASCII, and a text too long for one is halved until it fits.
     """
-    if value.isascii():
+    if _PRINTABLE.fullmatch(value):
         return value
-    others = sum(byte >= 0x80 for byte in value)
-    if others > len(value) - others:
-        return b" ".join(b"=?UTF-8?B?" + b64encode(piece) + b"?=" for piece in _pieces(value))
-    return b" ".join(b"=?UTF-8?Q?" + piece + b"?=" for piece in _quoted(value))
+    text = value.decode("latin-1")
+    others = len(_UNPRINTABLE.findall(value))
+    return b" ".join(_encoded_words(text, _base64_word if 2 * others >= len(value) else _quoted_word))
 
 
-def _pieces(value: bytes) -> Iterable[bytes]:
-    # 45 bytes are 60 characters of base64; no character of two bytes is torn apart.
-    piece = b""
-    for byte in value:
-        character = chr(byte).encode()
-        if len(piece) + len(character) > 45:
-            yield piece
-            piece = b""
-        piece += character
-    yield piece
+def _encoded_words(text: str, encode: Callable[[str], bytes]) -> Iterator[bytes]:
+    word = encode(text)
+    if len(word) > _MAX_WORD_BYTES and len(text) > 1:
+        half = len(text) // 2
+        yield from _encoded_words(text[:half], encode)
+        yield from _encoded_words(text[half:], encode)
+    else:
+        yield word
 
 
-def _quoted(value: bytes) -> Iterable[bytes]:
-    piece = b""
-    for byte in value:
-        character = chr(byte)
-        if character == " ":
-            encoded = b"_"
-        elif character.isascii() and (character.isalnum() or character in "!*+-/"):
-            encoded = bytes((byte,))
-        else:
-            encoded = b"".join(b"=%02X" % part for part in character.encode())
-        if len(piece) + len(encoded) > _WORD_BYTES:
-            yield piece
-            piece = b""
-        piece += encoded
-    yield piece
+def _base64_word(text: str) -> bytes:
+    return b"=?UTF-8?B?" + b64encode(text.encode()) + b"?="
+
+
+def _quoted_word(text: str) -> bytes:
+    quoted = _QUOTED.sub(lambda found: b"=%02X" % ord(found[0]), text.encode()).replace(b" ", b"_")
+    return b"=?UTF-8?Q?" + quoted + b"?="
 
 
 def storage_class(headers: Headers) -> str:

@@ -32,6 +32,9 @@ MAX_TAGGING_BYTES = 256 * 2**10
 MAX_CONFIGURATION_BYTES = 64 * 2**10
 
 _MAX_DEPTH = 8
+# The largest document has 10,000 parts of at most four elements each, twice over; an element takes some 200 bytes here,
+# the shortest one four in the body.
+_MAX_ELEMENTS = 80_000
 
 
 class Element:
@@ -48,12 +51,19 @@ class Element:
 class _Tree:
     def __init__(self) -> None:
         self.root: Element | None = None
+        self._count = 0
         self._open: list[Element] = []
         self._text: list[str] = []
 
     def start(self, name: str, _: object) -> None:
         element = Element(name.rpartition(":")[2])
+        self._count += 1
+        if self._count > _MAX_ELEMENTS:
+            raise malformed()
         if self._open:
+            # What stands between children may only lay the document out.
+            if self._text and "".join(self._text).strip():
+                raise malformed()
             if len(self._open) == _MAX_DEPTH:
                 raise malformed()
             self._open[-1].children.append(element)
@@ -68,8 +78,7 @@ class _Tree:
     def end(self, _: str) -> None:
         element = self._open.pop()
         if element.children:
-            # What stands between children may only lay the document out.
-            if "".join(self._text).strip():
+            if self._text and "".join(self._text).strip():
                 raise malformed()
         else:
             element.text = "".join(self._text)

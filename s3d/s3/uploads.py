@@ -114,16 +114,17 @@ def complete(
     ``listed``: the document's parts; ``uploaded``: by number, at least those that are listed; ``headers``: the
     request's, for x-amz-checksum-…, x-amz-checksum-type and x-amz-mp-object-size.
 
-    Raises InvalidPartOrder; InvalidPart for a part that is missing or has another ETag or checksum; EntityTooSmall for
-    one below `MIN_PART_BYTES` that is not the last; InvalidRequest and BadDigest by what the checksums are; in this
-    order.
+    Raises BadDigest for a claimed checksum that cannot be one; InvalidPartOrder; InvalidPart for a part that is missing
+    or has another ETag or checksum; EntityTooSmall for one below `MIN_PART_BYTES` that is not the last; InvalidRequest
+    and BadDigest by what the checksums are; in this order.
     """
+    claim = _claimed(headers)
     stored = _held(upload, listed, uploaded)
     size_bytes = sum(part.size_bytes for part in stored)
     if size_bytes > MAX_OBJECT_BYTES:
         raise S3Error("EntityTooLarge")
     _check_size(headers, size_bytes)
-    checksum = _check_checksum(upload, stored, headers)
+    checksum = _check_checksum(upload, stored, claim, headers)
     etag = checksums.multipart_etag([bytes.fromhex(part.etag) for part in stored])
     return Completion([part.number for part in stored], size_bytes, etag, checksum)
 
@@ -200,7 +201,21 @@ def _check_size(headers: Headers, size_bytes: int) -> None:
         )
 
 
-def _check_checksum(upload: Chosen, stored: Sequence[Stored], headers: Headers) -> tuple[str, str, str] | None:
+def _claimed(headers: Headers) -> tuple[str, str, str] | None:
+    """What the request says the object's checksum is: algorithm, base64, and the count of parts or ""."""
+    claim = checksums.claimed(headers)
+    if claim is None:
+        return None
+    name, value = claim
+    digest, mark, count = value.decode("latin-1").partition("-")
+    if checksums.from_text(name, digest) is None or (mark and not (count.isascii() and count.isdigit())):
+        raise _bad_digest(name)
+    return name, digest, count
+
+
+def _check_checksum(
+    upload: Chosen, stored: Sequence[Stored], claim: tuple[str, str, str] | None, headers: Headers
+) -> tuple[str, str, str] | None:
     """The object's checksum, held against what the request says of it."""
     kind = next((checksums.parse_kind(value) for name, value in headers if name == b"x-amz-checksum-type"), None)
     if kind is not None and upload.checksum_kind and kind != upload.checksum_kind:
@@ -209,22 +224,17 @@ def _check_checksum(upload: Chosen, stored: Sequence[Stored], headers: Headers) 
             f"The upload was created using the {upload.checksum_kind} checksum mode. The complete request must use the "
             "same checksum mode.",
         )
-    claimed = checksums.claimed(headers)
     made = _made(upload, stored)
-    if claimed is None:
+    if claim is None:
         return made
-    name, value = claimed
-    text = value.decode("latin-1")
-    digest, _, count = text.partition("-")
-    composite = made is not None and made[2] == COMPOSITE
-    if checksums.from_text(name, digest) is None or (count and not (composite and count.isdigit())):
-        raise S3Error("InvalidRequest", f"Value for {checksums.HEADERS[name].decode()} header is invalid.")
+    name, digest, count = claim
     if made is None or made[0] != name:
         if not upload.checksum_algorithm:
             # S3 lets a checksum pass that it has nothing to hold against; we have not got the bytes at hand either.
             return made
         raise _bad_digest(name)
-    if made[1] != text and not (composite and not count and made[1].startswith(f"{digest}-")):
+    value, _, parts = made[1].partition("-")
+    if digest != value or (count and count != parts):
         raise _bad_digest(name)
     return made
 

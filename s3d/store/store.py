@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from s3d._core.filebody import FileBody
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Pace, Spool
 from s3d.store.errors import StoreTooNew
@@ -20,7 +21,7 @@ from s3d.store.trailer import Trailer, encode
 
 FORMAT = 1
 """Of the directory's layout; the trailer of each file has a version of its own."""
-SYNC_THREADS = 32
+SYNC_THREADS = 16
 HASH_THREADS = 4
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,12 @@ class Store:
                 free.append(number)
         if free:
             self.remove(free)
+
+    def body(self, extents):
+        numbers = [e[0] for e in extents]
+        self.pin(numbers)
+        self._started()
+        return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), self._loop, self._hashing)
 
     # Removing.
 

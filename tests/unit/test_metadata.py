@@ -88,6 +88,20 @@ def test_ascii_is_kept_as_it_came() -> None:
     assert mail_safe(b"AMAZONS3 =?UTF-8?B?w4Q=?=") == b"AMAZONS3 =?UTF-8?B?w4Q=?="
 
 
+# What S3 makes of the values that an earlier ceph/s3-tests called unreadable, and of more bytes than one word holds.
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (b"\x04mymeta", b"=?UTF-8?Q?=04mymeta?="),
+        (b"h\x04w", b"=?UTF-8?Q?h=04w?="),
+        (b"caf\xe9 au_lait?", b"=?UTF-8?Q?caf=C3=A9_au=5Flait=3F?="),
+        (b"\xe9" * 32, b"=?UTF-8?B?w6nDqcOpw6nDqcOpw6nDqcOpw6nDqcOpw6nDqcOpw6k=?= " * 2),
+    ],
+)
+def test_what_is_not_printable_is_encoded(value: bytes, encoded: bytes) -> None:
+    assert mail_safe(value) == encoded.strip()
+
+
 @pytest.mark.parametrize("value", ["caf\xe9 au lait?_=", "\xe9" * 100, "x" * 200 + "\xe9", "\xff\xfe\x80"])
 def test_encoded_words_decode_to_the_value_and_are_short(value: str) -> None:
     encoded = mail_safe(value.encode("latin-1"))
