@@ -8,6 +8,7 @@ group is flushed (`s3d.index.commit`). ``durable`` is the only thing to wait for
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ from s3d.index.schema import (
 )
 from s3d.index.transitions import LAST_PART, Transitions
 from s3d.index.view import Notes, View
+
+log = logging.getLogger(__name__)
 
 MEMORY_BYTES: Final = 64 << 20
 LOCK_WAIT_S: Final = 5.0
@@ -108,7 +111,9 @@ class Index(Transitions):
                 raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
             self._start(rows)
             if self.fresh:
+                # RocksDB sees to the names in its own directory.
                 sync_directory(directory)
+                sync_directory(directory.parent)
         except BaseException:
             rows.close()
             raise
@@ -318,7 +323,11 @@ class Index(Transitions):
             except OSError as error:
                 failure = IndexFailed(self._floor.path, f"cannot be written ({error.strerror})")
         self._let_go()
-        self._rows.close()
+        try:
+            self._rows.close()
+        except IndexError_ as error:
+            # All that counts is in the log, or was told to be lost.
+            log.warning("%s", error)
         self._commits.end(failure, self._rows.closed())
 
     def _let_go(self) -> None:

@@ -28,9 +28,11 @@ class RowScan:
 
     def __init__(self, view: View, family: Family, lower: bytes, upper: bytes) -> None:
         self._rows: Rows = view.rows
-        self._lower, self._upper = lower, upper
+        self._lower = lower
+        # Kept for the iterator, which knows no more of it than its address.
+        self._upper = upper
         # The iterator pins the rows of this moment; what is not durable of them is put back from the notes.
-        self._iterator: RdictIter | None = view.rows.iterator(family)
+        self._iterator: RdictIter | None = view.rows.iterator(family, upper)
         self._before = view.before(family, lower, upper)
         self._keys = sorted(self._before)
         self._position = 0
@@ -50,16 +52,16 @@ class RowScan:
             self._merge(iterator, found, limit)
         left = limit - len(found)
         valid, key, value, following = iterator.valid, iterator.key, iterator.value, iterator.next
-        upper = self._upper
         while left > 0 and valid():
-            at = key()
-            if at >= upper:
-                break
-            found.append((at, value()))
+            found.append((key(), value()))
             following()
             left -= 1
         if left > 0:
-            self._rows.check(iterator)
+            problem = self._rows.problem(iterator)
+            if problem is not None:
+                self.close()
+                del iterator, valid, key, value, following
+                raise problem
         return found
 
     def _merge(self, iterator: RdictIter, found: list[Row], limit: int) -> None:
@@ -67,8 +69,8 @@ class RowScan:
         keys = self._keys
         while len(found) < limit and self._position < len(keys):
             noted = keys[self._position]
-            key: bytes = iterator.key() if iterator.valid() else self._upper
-            if key < self._upper:
+            if iterator.valid():
+                key: bytes = iterator.key()
                 if key < noted:
                     found.append((key, iterator.value()))
                     iterator.next()

@@ -328,7 +328,7 @@ class Transitions:
             batch.put(number_key(generation.number), details, handles[Family.DETAILS])
         if body is not None:
             batch.put(number_key(generation.number), body, handles[Family.BODIES])
-        if before is None and counts is None and not generation.extents:
+        if before is None and counts is None and not generation.extents and not new_files:
             return []
         counts = counts or _Counts()
         counts.add(generation.extents)
