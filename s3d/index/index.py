@@ -111,8 +111,9 @@ class Index(Transitions):
         Without ``sync``, a flush hands rows to the kernel only: a power cut may take what was acknowledged.
         ``memory_bytes`` bounds the objects that are kept decoded, ``cache_bytes`` RocksDB's blocks. ``accept_loss``
         opens a log that is damaged below what had been durable, without what follows the damage; `behind` is true
-        then, and the files as they were are kept. The number of this start will be greater than ``boot_above``, whatever the index says. ``on_loss`` is
-        called, before anything is written, when changes that had been durable are not there any more.
+        then, and the files as they were are kept. The number of this start will be greater than ``boot_above``,
+        whatever the index says. ``on_loss`` is called, before anything is written, when changes that had been durable
+        are not there any more.
 
         Raises `IndexInUse`, `IndexDamaged`, `IndexTooNew`, `IndexTooOld` or `IndexFailed`.
         """
