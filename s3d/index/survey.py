@@ -80,6 +80,11 @@ class Survey:
             raise
         return cls(directory, rows, losses)
 
+    @property
+    def is_missing(self) -> bool:
+        """There is no index."""
+        return self._rows is None
+
     def close(self) -> None:
         """Idempotent."""
         if self._rows is not None:
