@@ -74,7 +74,7 @@ class Index(Transitions):
         """Nothing was there before."""
         self.behind = False
         """Changes that had been durable are not there any more."""
-        self._memory = Memory(memory_bytes)
+        self._memory_bytes = memory_bytes
         self._scans: weakref.WeakSet[RowScan] = weakref.WeakSet()
         self.boot = 0
         """Number of this start; it has never been used before."""
@@ -134,10 +134,13 @@ class Index(Transitions):
             raise
         self._rows = rows
         self._floor = floor
-        self._view = View(rows)
-        self._flusher = Flusher(self._flush, floor.write if self.sync else None)
-        self._commits = Commits(self._flusher, self._begin, self._publish)
         self._durable_sequence = rows.sequence()
+        # Reads may run while another thread opens it anew: what was read from the old view is not kept beside the new.
+        self._view = View(rows)
+        self._memory = Memory(self._memory_bytes)
+        self._flusher = Flusher(self._flush, floor.write if self.sync else None)
+        # Last, because it lets changes in.
+        self._commits = Commits(self._flusher, self._begin, self._publish)
         self._warn()
 
     def _warn(self) -> None:
@@ -230,12 +233,15 @@ class Index(Transitions):
 
         An entry goes exactly when a change of its key becomes visible. ``entry.memo`` is the caller's.
         """
+        if "\0" in bucket:
+            # It would name an object of another bucket.
+            return None
         row_key = bucket.encode() + b"\0" + key
         entry = self._memory.get(row_key)
         if entry is not None:
             entry.seen = True
             return entry
-        row = self._view.get(Family.HEADS, head_key(bucket, key))
+        row = self._view.get(Family.HEADS, row_key)
         if row is None:
             return None
         generation = self._decoded(row)
@@ -326,7 +332,6 @@ class Index(Transitions):
         """
         self._try_disk()
         self._let_go()
-        self._memory.clear()
         try:
             self._rows.close()
         except IndexError_ as error:

@@ -92,12 +92,16 @@ def _family_options(options: Options, family: Family, cache: Cache) -> Options:
     table.set_format_version(5)
     table.set_checksum_type(ChecksumType.xxh3())
     if family is Family.BODIES:
-        # A body fills a block of its own, mostly; most are compressed already, or too small to gain.
-        table.set_block_size(16 * 1024)
+        # Most are compressed already, or too small to gain, and nobody reads one after the other. They stay in tables:
+        # as blob files, 128 MB of 8 KiB bodies took 285 MB of writes instead of 401 and 1.3 s of CPU instead of 1.7,
+        # but 102 MB of disk instead of 89, and 12 us for each read instead of 3 from the block cache.
+        table.set_block_size(4 * 1024)
         options.set_compression_type(DBCompressionType.none())
     else:
         table.set_block_size(8 * 1024)
         options.set_compression_type(DBCompressionType.lz4())
+        # Tables full of deletes are merged soon: a cursor steps over each of them, with the event loop waiting.
+        options.add_compact_on_deletion_collector_factory(1024, 512, 0.5)
     if family is not Family.QUEUE:
         # Ten bits: one look-up in a hundred of what is not there reads a block.
         table.set_bloom_filter(10, False)
