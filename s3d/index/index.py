@@ -121,11 +121,11 @@ class Index(Transitions):
         try:
             if not self.behind and rows.sequence() < floor.sequence:
                 raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
-            self._start(rows, floor)
             if self.fresh:
-                # RocksDB sees to the names in its own directory.
+                # Before the floor, which must not outlive what it tells of. RocksDB sees to its own directory.
                 sync_directory(directory)
                 sync_directory(directory.parent)
+            self._start(rows, floor)
         except OSError as error:
             rows.close()
             raise IndexFailed(directory, f"cannot be written ({error.strerror})") from error

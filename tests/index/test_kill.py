@@ -48,8 +48,7 @@ def test_everything_acknowledged_survives_kill(tmp_path: Path) -> None:
         assert writer.stdout is not None
         with writer:
             # Another place in the work each time.
-            for _ in range(100 + 37 * start):
-                acknowledged.append(writer.stdout.readline().strip())
+            acknowledged.extend(writer.stdout.readline().strip() for _ in range(100 + 37 * start))
             writer.kill()
             acknowledged += [line.strip() for line in writer.stdout if line.endswith("\n")]
         index = Index.open(tmp_path / "index")
