@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import random
 import socket
@@ -23,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s3d._core.collect import Collector, chain
-from s3d._core.filebody import FileBody, extents_of_range
+from s3d._core.filebody import FileBody, extents_of_range, open_to_read
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.server import Service
@@ -356,6 +357,25 @@ def test_an_answer_of_unknown_length_is_chunked(files: Files) -> None:
             writer.close()
 
     run(main())
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_an_answer_of_unknown_length_to_an_old_client_ends_with_the_connection(
+    files: Files, certificate: Path, kind: str
+) -> None:
+    number = files.add(3 * MIB)
+
+    async def main() -> None:
+        async with serving(files, kind, certificate) as site:
+            site.answer = lambda request: Response(200, [], files.body([(number, 0, 3 * MIB)]), -1)
+            reader, writer = await site.connect()
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.read(-1) == files.contents[number]
+            writer.close()
+
+    run(main())
+    assert files.ended == 1
 
 
 def test_a_body_flows_into_any_chain(files: Files) -> None:
@@ -756,6 +776,17 @@ def test_an_announced_length_that_is_not_the_bodys_is_an_error_answer(files: Fil
     assert files.ended == 2
 
 
+def test_a_file_is_opened_only_if_that_does_not_wait_for_the_disk(files: Files) -> None:
+    number = files.add(10)
+    for may_wait in (True, False):  # what was just written is at hand
+        fd = open_to_read(files.path(number), may_wait)
+        assert os.read(fd, 20) == files.contents[number]
+        assert not os.get_inheritable(fd)
+        os.close(fd)
+        with pytest.raises(FileNotFoundError):
+            open_to_read(str(files.path(number)) + "x", may_wait)
+
+
 # Ends without a reader.
 
 
@@ -778,6 +809,30 @@ def test_a_body_that_nobody_takes_ends_with_its_last_reference(files: Files) -> 
 
     run(main())
     assert files.ended == 1
+
+
+def test_a_body_whose_loop_closes_while_a_thread_works_ends_when_that_returns(files: Files) -> None:
+    number = files.add(100)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def opener(number: int) -> int:
+        if threading.current_thread() is threading.main_thread():
+            raise BlockingIOError
+        inside.set()
+        go_on.wait(20)
+        return files.open(number)
+
+    async def main() -> None:
+        chain(files.body([(number, 0, 100)], opener), Collector(100, lambda data, error: None))
+        await asyncio.to_thread(inside.wait, 20)
+
+    run(main())
+    assert files.ended == 0
+    go_on.set()
+    files.executor.shutdown()
+    gc.collect()
+    assert files.ended == 1
+    files.assert_closed()
 
 
 def test_a_done_that_raises_does_not_break_the_answer(files: Files) -> None:
