@@ -1,8 +1,8 @@
 """Where everything lies in the local directory; nobody else builds these paths.
 
 ``data/XX/NNNNNNNNNNNNNNNN``: a data file by its number in hex; XX are bits 8 to 15 of the number, so that 256 files in
-a row share a directory, and one fsync of it serves all that are published at the same time. Beside them, while they come
-in: bodies that need a name because the file system has no files without one.
+a row share a directory, and one fsync of it serves all that are published at the same time. Beside those directories,
+while they come in: bodies that need a name because the file system has no files without one.
 ``lost+found/``: data files that no row knew when the index could not be trusted.
 ``lock``, ``format``, ``boot`` and ``salvage``: see `Lock`, `s3d.store.store` and `s3d.store.trust`.
 """

@@ -18,20 +18,33 @@ from concurrent.futures import Executor
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Spool
 
+STEPS = ("store.staged", "store.synced", "store.linked", "store.directory_synced")
+
 
 class Publisher:
     """Publishes spooled bodies; loop's thread only.
 
-    ``forsake(number)`` is told of each published file that nobody wants any more: its promise was cancelled.
+    ``step`` is told each of `STEPS` in the thread that takes it; None costs nothing. ``forsake(number)`` is told of
+    each published file that nobody wants any more: its promise was cancelled.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, executor: Executor, forsake: Callable[[int], object], *, sync: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        executor: Executor,
+        forsake: Callable[[int], object],
+        *,
+        sync: bool,
+        step: Callable[[str], object] | None = None,
     ) -> None:
         self.loop = loop
         self.executor = executor
         self.forsake = forsake
         self.sync = sync
+        self.step: Callable[[int], object] | None = None
+        if step is not None:
+            tell = step
+            self.step = lambda number: tell(STEPS[number])
 
     def publish(self, spool: Spool, number: int, directory: Directory, trailer: bytes) -> Promise:
         publication = _Publication(self, spool, number, directory, trailer)
@@ -67,7 +80,7 @@ class _Publication:
         publisher = self.publisher
         try:
             if not self.cancelled:
-                self.spool.publish(self.directory, f"{self.number:016x}", self.trailer, publisher.sync)
+                self.spool.publish(self.directory, f"{self.number:016x}", self.trailer, publisher.sync, publisher.step)
         except BaseException as error:  # noqa: BLE001  told to the one who waits
             self.error = error
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -13,96 +13,165 @@ from typing import Self
 from s3d._core.filebody import FileBody
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Pace, Spool
+from s3d.store import check
+from s3d.store.check import Lost, VerifyReport
 from s3d.store.errors import StoreTooNew
-from s3d.store.layout import Layout
+from s3d.store.layout import MAX_NUMBER, SHARDS, Layout
 from s3d.store.lock import Lock
 from s3d.store.publishing import Publisher
+from s3d.store.sweep import Sweep, SweepReport
 from s3d.store.trailer import Trailer, encode
+from s3d.store.trust import Trust
 
 FORMAT = 1
 """Of the directory's layout; the trailer of each file has a version of its own."""
-SYNC_THREADS = 16
 HASH_THREADS = 4
+"""MD5 keeps a core busy: more threads than cores would only take turns."""
+SYNC_THREADS = 16
+"""Durable files a second at 64 waiting rise up to about 8 of them and fall from 64 on (ext4, files of 64 KiB)."""
+READ_THREADS = 8
 
 log = logging.getLogger(__name__)
+
+
+def _no_step(_name: str) -> None:
+    """No test wants to end the process at a step."""
 
 
 class Store:
     """The data files below one local directory. Made by `open`; loop's thread only unless said.
 
-    Threads: one pool hashes and writes bodies, the other syncs, names and unlinks files, so that uploads go on while
-    the disk syncs. Both are bounded; what waits for them is bounded by the server's connections.
+    Threads: one pool hashes and writes bodies, one syncs, names and unlinks files, one reads what is not in the page
+    cache, so that none of them waits for another. All are bounded, and what waits for them is bounded by the server's
+    connections.
     """
 
-    def __init__(self, layout: Layout, lock: Lock, *, sync: bool) -> None:
+    def __init__(
+        self, layout: Layout, lock: Lock, trust: Trust, *, sync: bool, step: Callable[[str], object] | None
+    ) -> None:
         self.layout = layout
         self.sync = sync
+        self.closing = False
         self._lock = lock
+        self._trust = trust
+        self._steps = step
+        self._step = step or _no_step
         self._staging = os.fspath(layout.data)
-        self._pace = Pace()
+        self._pace = Pace(sync)
         self._directories = [Directory(path) for path in layout.shards()]
         self._hashing = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="s3d-spool")
         self._syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3d-sync")
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="s3d-read")
         self._publisher: Publisher | None = None
         self._pins: dict[int, int] = {}
         self._removable: set[int] = set()
 
     @classmethod
-    def open(cls, local_dir: Path, *, sync: bool) -> Self:
+    def open(cls, local_dir: Path, *, sync: bool, step: Callable[[str], object] | None = None) -> Self:
         """Lock the directory and make what is missing of it; blocking.
 
-        ``sync`` false: nothing is synced, so that a power loss may take what was acknowledged. Raises StoreLocked,
-        StoreTooNew, or OSError with the path.
+        ``sync`` false: nothing is synced, so that a power loss may take what was acknowledged. ``step``: told the name
+        of each durable step when it has been taken, from any thread, for tests that end the process there; None
+        otherwise. Raises StoreLocked, StoreTooNew, or OSError with the path.
         """
         layout = Layout(local_dir)
         local_dir.mkdir(parents=True, exist_ok=True)
         lock = Lock(layout.lock)
         try:
             _prepare(layout, sync=sync)
+            trust = Trust(layout, sync=sync)
         except BaseException:
             lock.release()
             raise
-        return cls(layout, lock, sync=sync)
+        return cls(layout, lock, trust, sync=sync, step=step)
 
     def close(self) -> None:
-        """Wait for what is under way, then let go of the directory; blocking, idempotent."""
-        self._hashing.shutdown()
-        self._syncing.shutdown()
+        """Wait for what is under way, then let go of the directory; blocking, idempotent. Ends a sweep early."""
+        self.closing = True
+        for executor in (self._hashing, self._syncing, self._reading):
+            executor.shutdown()
         self._lock.release()
 
-    def _started(self) -> Publisher:
+    # Trust in the index.
+
+    @property
+    def highest_boot(self) -> int:
+        """The highest boot that ran here before this process; numbers of a lower or equal one may be taken already."""
+        return self._trust.highest_boot
+
+    @property
+    def doubtful(self) -> bool:
+        """Files that no row knows have to be kept: the index was lost or damaged, and no sweep has gone through since.
+
+        Reads the disk.
+        """
+        return self._trust.doubtful
+
+    def doubt(self) -> None:
+        """The index may have lost rows: no sweep deletes anything until one has kept what it does not know.
+
+        To be called before anything is written that makes the index look sound again. Blocking, durable when it
+        returns; any thread.
+        """
+        self._trust.doubt()
+
+    def begin(self, boot: int) -> None:
+        """Say which boot runs, before its first file is published. Blocking, durable when it returns; any thread.
+
+        A boot that is not above `highest_boot` shows that the index was lost: as `doubt`.
+        """
+        self._trust.begin(boot)
+
+    # Writing.
+
+    def _running(self) -> Publisher:
         """The publisher of the running loop."""
-        if self._publisher is None:
-            self._loop = asyncio.get_running_loop()
-            self._publisher = Publisher(self._loop, self._syncing, self._forsake, sync=self.sync)
-        return self._publisher
+        loop = asyncio.get_running_loop()
+        publisher = self._publisher
+        if publisher is None or publisher.loop is not loop:
+            publisher = Publisher(loop, self._syncing, self._forsake, sync=self.sync, step=self._steps)
+            self._publisher = publisher
+        return publisher
 
     def spool(self, done: Callable[[Spool, BaseException | None], object], inline_limit: int) -> Spool:
         """A sink for one body; see `Spool`."""
-        if self._loop is None:
-            self._started()
-        assert self._loop is not None
-        return Spool(self._staging, inline_limit, done, self._loop, self._hashing, self._pace)
+        return Spool(self._staging, inline_limit, done, self._running().loop, self._hashing, self._pace)
 
     def publish(self, spool: Spool, number: int, record: bytes) -> Promise:
         """Make a whole body durable as data file ``number``, with ``record`` in its trailer.
 
         Resolves to None once file and name survive a power loss. Rejects with OSError; the file is then gone, or an
         orphan of this boot. Cancelling the promise gives the file up. The spool stays the caller's to close, at any
-        time.
+        time. ValueError for a record above `trailer.MAX_RECORD_BYTES`.
         """
-        publisher = self._started()
+        publisher = self._running()
         xxh3 = spool.xxh3
         if xxh3 is None:
             raise RuntimeError("only a whole body can be published")
+        if not 0 <= number <= MAX_NUMBER:
+            raise ValueError(f"{number} is no number of a file")
         trailer = encode(Trailer(number=number, size_bytes=spool.size_bytes, xxh3=xxh3, record=record))
-        return publisher.publish(spool, number, self._directories[number >> 8 & 0xFF], trailer)
+        return publisher.publish(spool, number, self._directories[number >> 8 & SHARDS - 1], trailer)
 
     def _forsake(self, number: int) -> None:
-        self.remove((number,))
+        if not self.closing:
+            self.remove((number,))
 
     # Reading.
+
+    def body(self, extents: Sequence[tuple[int, int, int]]) -> FileBody:
+        """The bytes of ``extents``, (file number, offset, size) each, as the source of an answer.
+
+        Files are opened when their turn comes and pinned until the body has ended, however it ends.
+        """
+        loop = self._running().loop
+        numbers = [extent[0] for extent in extents]
+        self.pin(numbers)
+        try:
+            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), loop, self._reading)
+        except BaseException:
+            self.unpin(numbers)
+            raise
 
     def open_file(self, number: int) -> int:
         """A descriptor for reading data file ``number``, the caller's to close; any thread. OSError with the path."""
@@ -114,6 +183,7 @@ class Store:
             self._pins[number] = self._pins.get(number, 0) + 1
 
     def unpin(self, numbers: Iterable[int]) -> None:
+        """Undo one `pin`; KeyError for a file that is not pinned."""
         free = []
         for number in numbers:
             left = self._pins[number] - 1
@@ -127,19 +197,13 @@ class Store:
         if free:
             self.remove(free)
 
-    def body(self, extents):
-        numbers = [e[0] for e in extents]
-        self.pin(numbers)
-        self._started()
-        return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), self._loop, self._hashing)
-
     # Removing.
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Unlink these files in a thread, a pinned one when its last pin goes.
 
-        For the caller to have made sure first that no durable row refers to them. A file that cannot be unlinked is
-        an orphan, which a later start sweeps.
+        The caller has made sure that no durable row refers to them. A file that cannot be unlinked, or whose turn does
+        not come before `close`, is an orphan, which a later start sweeps.
         """
         free = []
         for number in numbers:
@@ -147,36 +211,96 @@ class Store:
                 self._removable.add(number)
             else:
                 free.append(number)
-        if free:
+        if free and not self.closing:
             self._syncing.submit(self._unlink, free)
 
     def _unlink(self, numbers: Sequence[int]) -> None:
         for number in numbers:
+            self._step("store.unlinking")
             try:
                 os.unlink(self.layout.file(number))
             except FileNotFoundError:
                 continue
             except OSError as error:
                 log.warning("cannot remove a data file that nothing refers to: %s", error)
+            self._step("store.unlinked")
+
+    # Looking after what is there.
+
+    def sweep(
+        self, boot: int, known: Callable[[Sequence[int]], Sequence[bool]], keep_unknown: bool = False
+    ) -> SweepReport:
+        """Clear away files of boots before ``boot`` that no row refers to; blocking, in a thread of the caller's.
+
+        ``known(numbers)``, called in that thread with up to `sweep.BATCH` of them, says for each whether a durable row
+        refers to it. ``keep_unknown``, or doubt from before: they move to lost+found; nothing is deleted. Raises what
+        ``known`` raises, and OSError when the doubt cannot be written down.
+        """
+        if keep_unknown:
+            self._trust.doubt()
+        keep_unknown = keep_unknown or self._trust.doubtful
+        sweep = Sweep(
+            self.layout,
+            boot,
+            known,
+            keep_unknown=keep_unknown,
+            spared=lambda number: number in self._pins or number in self._removable,
+            stopped=lambda: self.closing,
+            step=self._step,
+        )
+        report = sweep.run()
+        if report.complete:
+            self._trust.settle()
+        return report
+
+    def verify(
+        self,
+        expected: Iterable[tuple[int, int, int]],
+        problem: Callable[[int, str, str], object],
+        progress: Callable[[VerifyReport], object] | None = None,
+    ) -> VerifyReport:
+        """Compare every file of ``expected`` with its size and XXH3; see `check.verify`. Blocking, any thread."""
+        return check.verify(self.layout, expected, problem, progress)
+
+    def lost(self) -> Iterator[Lost]:
+        """What lies in lost+found, with its trailer or the reason why it has none. Blocking, any thread."""
+        return check.lost_files(self.layout)
+
+    def adopt(self, lost: Lost, number: int) -> Trailer:
+        """Give a file of lost+found a name among the data files again, as ``number``, a new one of this boot.
+
+        Its data is read and proved to be what its trailer says: TrailerError otherwise. It keeps its name in
+        lost+found as well until `adopted`, so that a crash before the row that will refer to it is durable loses
+        nothing. Durable when it returns; blocking, any thread.
+        """
+        found = check.check_data(lost.path)
+        os.link(lost.path, self.layout.file(number))
+        if self.sync:
+            self._directories[number >> 8 & SHARDS - 1].sync()
+        return found
+
+    def adopted(self, lost: Lost) -> None:
+        """The row that refers to an adopted file is durable: take it out of lost+found. Blocking, any thread."""
+        os.unlink(lost.path)
 
 
 def _prepare(layout: Layout, *, sync: bool) -> None:
     """Make the directories, durable before the first file is."""
     try:
-        written = layout.format.read_text()
+        written = layout.format.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         written = ""
-    if written and not (written.strip().isdecimal() and int(written) <= FORMAT):
+    if written and not (written.isdecimal() and int(written) <= FORMAT):
         raise StoreTooNew(
-            f"{layout.format} says that {layout.local_dir} has format {written.strip()[:40]!r}; this s3d knows formats "
-            f"up to {FORMAT}: run the newer s3d that wrote it, or give this one a directory of its own by S3D_LOCAL_DIR"
+            f"{layout.format} says that {layout.local_dir} has format {written[:40]!r}; this s3d knows formats up to "
+            f"{FORMAT}: run the newer s3d that wrote it, or give this one a directory of its own by S3D_LOCAL_DIR"
         )
-    for directory in (layout.data, layout.staging, layout.lost_and_found):
+    for directory in (layout.data, layout.lost_and_found):
         directory.mkdir(exist_ok=True)
     for shard in layout.shards():
         os.makedirs(shard, exist_ok=True)
     if not written:
         layout.format.write_text(f"{FORMAT}\n")
     if sync:
-        for directory in (layout.data, layout.local_dir):
-            Directory(os.fspath(directory)).sync()
+        for synced in (layout.data, layout.local_dir):
+            Directory(os.fspath(synced)).sync()
