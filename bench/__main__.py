@@ -8,23 +8,34 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from bench import forward
+from bench import forward, standalone
 
 
 def main() -> None:
     """Read the command line and run the suite."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     suites = parser.add_subparsers(required=True, metavar="SUITE")
-    suite = suites.add_parser("forward", help="s3d as a forwarding gateway, beside nginx and beside no proxy at all")
-    suite.add_argument("--quick", action="store_true", help="a fifth of the time, for a first look")
-    suite.add_argument("--proxies", default="s3d,nginx", help="which to measure (default: %(default)s)")
-    suite.add_argument("--only", action="append", default=[], metavar="SCENARIO", help="only this one; repeatable")
-    suite.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    forwarding = suites.add_parser(
+        "forward", help="s3d as a forwarding gateway, beside nginx and beside no proxy at all"
+    )
+    forwarding.add_argument("--proxies", default="s3d,nginx", help="which to measure (default: %(default)s)")
+    alone = suites.add_parser("standalone", help="s3d as a store, beside the disk's limit and nginx with static files")
+    for suite, names in ((forwarding, [each.name for each in forward.scenarios(True)]), (alone, standalone.NAMES)):
+        suite.add_argument("--quick", action="store_true", help="a fifth of the time, for a first look")
+        suite.add_argument(
+            "--only", action="append", default=[], choices=names, metavar="SCENARIO", help="only this one; repeatable"
+        )
+        suite.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    forwarding.set_defaults(suite="forward")
+    alone.set_defaults(suite="standalone")
     options = parser.parse_args()
     # A terminated run must stop its servers too.
     signal.signal(signal.SIGTERM, end)
+    if options.suite == "standalone":
+        standalone.run(quick=options.quick, only=options.only, json_to=options.json)
+        return
     proxies = [name for name in options.proxies.split(",") if name]
-    unknown = {*proxies} - {"s3d", "nginx"} or {*options.only} - {each.name for each in forward.scenarios(True)}
+    unknown = {*proxies} - {"s3d", "nginx"}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     forward.run(quick=options.quick, proxies=proxies, only=options.only, json_to=options.json)

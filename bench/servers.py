@@ -1,4 +1,4 @@
-"""The servers that a measurement needs, on free loopback ports: the upstream, nginx before it, s3d before it."""
+"""The servers that a measurement needs, on free loopback ports: an upstream, nginx, s3d."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ http {{
   keepalive_requests 1000000000; keepalive_timeout 600s;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  {content}
+}}
+"""
+PROXY = """
   upstream store {{
     server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s;
   }}
@@ -40,7 +44,11 @@ http {{
       proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;
     }}
   }}
-}}
+"""
+FILES = """
+  # At its best: files stay open, and a file's head and first bytes leave in one packet.
+  tcp_nopush on; open_file_cache max=10000; open_file_cache_valid 600s;
+  server {{ listen 127.0.0.1:{port}; root {root}; default_type application/octet-stream; }}
 """
 
 
@@ -97,13 +105,23 @@ def start_upstream(directory: Path) -> Server:
 
 def start_nginx(directory: Path, upstream: Server) -> Server | None:
     """nginx with one worker that passes everything on to the upstream, unsigned; None when it is not installed."""
+    port = free_port()
+    return run_nginx(directory, port, PROXY.format(upstream=upstream.port, port=port))
+
+
+def start_nginx_files(directory: Path, root: Path) -> Server | None:
+    """nginx with one worker that serves the files below ``root`` by sendfile; None when it is not installed."""
+    port = free_port()
+    return run_nginx(directory, port, FILES.format(root=root, port=port))
+
+
+def run_nginx(directory: Path, port: int, content: str) -> Server | None:
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
     if binary is None:
         return None
-    port = free_port()
     home = directory / "nginx"
     home.mkdir()
-    text = NGINX.format(directory=home, upstream=upstream.port, port=port)
+    text = NGINX.format(directory=home, content=content)
     if os.geteuid() == 0:
         text = "user root;" + text  # its default user could not enter the directory
     (home / "nginx.conf").write_text(text)
@@ -113,16 +131,7 @@ def start_nginx(directory: Path, upstream: Server) -> Server | None:
 
 def start_s3d(directory: Path, upstream: Server, access_key: str, secret_key: str) -> Server:
     """s3d as a gateway to the upstream: signatures verified from the client, made for the upstream."""
-    port = free_port()
-    home = directory / "s3d"
-    home.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3D_", "S3_", "OTEL_"))}
-    environment = kept | {
-        "S3D_ENDPOINT": f"http://127.0.0.1:{port}",
-        "S3D_LOCAL_DIR": str(home),
-        "S3D_AUTH": "sigv4",
-        "S3D_ACCESS_KEY_ID": access_key,
-        "S3D_SECRET_ACCESS_KEY": secret_key,
+    settings = {
         "S3_ENDPOINT": upstream.url,
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
@@ -131,14 +140,38 @@ def start_s3d(directory: Path, upstream: Server, access_key: str, secret_key: st
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    with (home / "log").open("w") as log:
+    return run_s3d("s3d", directory / "s3d", access_key, secret_key, settings)
+
+
+def start_standalone(name: str, home: Path, access_key: str, secret_key: str, **settings: str) -> Server:
+    """s3d with its objects in ``home``, and no remote: every request's signature is verified."""
+    return run_s3d(name, home, access_key, secret_key, {"S3D_STANDALONE": "true"} | settings)
+
+
+def run_s3d(name: str, home: Path, access_key: str, secret_key: str, settings: dict[str, str]) -> Server:
+    port = free_port()
+    home.mkdir(exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3D_", "S3_", "OTEL_"))}
+    environment = kept | {
+        "S3D_ENDPOINT": f"http://127.0.0.1:{port}",
+        "S3D_LOCAL_DIR": str(home),
+        "S3D_AUTH": "sigv4",
+        "S3D_ACCESS_KEY_ID": access_key,
+        "S3D_SECRET_ACCESS_KEY": secret_key,
+    }
+    said = home / "log"
+    with said.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "s3d", "run"], env=environment, stdout=log, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-m", "s3d", "run"],
+            env=environment | settings,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
     try:
-        return wait(Server("s3d", process, port), "/_s3d/health/ready")
+        return wait(Server(name, process, port), "/_s3d/health/ready")
     except SystemExit as error:
-        raise SystemExit(f"{error}\n{(home / 'log').read_text()[-2000:]}") from None
+        raise SystemExit(f"{error}\n{said.read_text()[-2000:]}") from None
 
 
 def wait(server: Server, path: str) -> Server:
@@ -153,6 +186,6 @@ def wait(server: Server, path: str) -> Server:
                 return server
         except OSError:
             pass  # not listening yet
-        time.sleep(0.05)
+        time.sleep(0.01)
     server.stop()
     raise SystemExit(f"{server.name} did not start within {START_S:g} s.")

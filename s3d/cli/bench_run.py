@@ -311,8 +311,8 @@ class Contender:
             case _:
                 return sign(self.side, "GET", self.paths)
 
-    async def prepare(self) -> None:
-        """Create bucket and objects, and open the connections."""
+    async def make(self) -> None:
+        """Create bucket and objects."""
         workload = self.workload
         if self.owns_bucket:
             body = b""
@@ -331,6 +331,10 @@ class Contender:
             await self.once(f"creating the bucket {self.bucket}", heads, body=body, body_size=len(body))
         if workload.operation != "put":
             await self.once("preparing the objects", self.upload_heads(), body=self.body, body_size=workload.size_bytes)
+
+    async def open(self) -> None:
+        """Open the connections."""
+        workload = self.workload
         options: dict[str, Any] = {"expected_bytes": workload.body_bytes}
         if workload.operation == "put":
             options = {"body": self.body, "body_size": workload.size_bytes}
@@ -348,7 +352,7 @@ class Contender:
     async def turn(self, seconds: float, *, count: bool) -> None:
         """One slice; a warm-up when it is not counted."""
         load = self.load
-        assert load is not None, "prepare() comes first"
+        assert load is not None, "open() comes first"
         if self.side.signed and time.monotonic() - self.signed_at > RESIGN_S:
             load.replace(self.heads())
         gc.collect(0)
@@ -362,10 +366,13 @@ class Contender:
         elif tally.requests == 0:
             raise BenchError(f"{self.side.name}: no request of the warm-up succeeded: {explain(tally)}")
 
-    async def clean(self) -> None:
-        """Close the connections; delete what `prepare` and the workload made."""
+    def close(self) -> None:
+        """Close the connections."""
         if self.load is not None:
             self.load.close()
+
+    async def clean(self) -> None:
+        """Delete what `make` and the workload made."""
         # DELETE of a key that was never written is answered 204 too, so that a broken run is cleaned as a whole one.
         await self.once("deleting the objects", sign(self.side, "DELETE", self.paths), expected_status=204)
         if self.owns_bucket:
@@ -390,23 +397,23 @@ def explain(tally: Tally) -> str:
 
 
 async def compare(
-    sides: Sequence[Side], workload: Workload, on_turn: Callable[[Outcome, int, int], None] = lambda *_: None
+    sides: Sequence[Side],
+    workload: Workload,
+    on_turn: Callable[[Outcome, int, int], None] = lambda *_: None,
+    contend: Callable[[Side, Workload, str, str, bytes], Contender] = Contender,
 ) -> list[Outcome]:
     """Run the workload on every side in turns; returns one Outcome per side, in their order.
 
-    ``on_turn(outcome, turns_done, turns_in_all)`` is called between slices. Buckets and objects of the run are deleted
-    at its end, on cancellation too. Raises BenchError when a side cannot be prepared or answers nothing as expected.
+    ``on_turn(outcome, turns_done, turns_in_all)`` is called between slices; ``contend(side, workload, bucket, prefix,
+    body)`` makes each side's contender, for sides that take no uploads or do something else altogether.
+
+    Buckets and objects of the run are deleted at its end, on cancellation too. Raises BenchError when a side cannot be
+    prepared or answers nothing as expected.
     """
     body = os.urandom(BODY_BYTES)
     token = secrets.token_hex(6)
     contenders = [
-        Contender(
-            side,
-            workload,
-            bucket=workload.bucket or f"s3d-bench-{token}-{number}",
-            prefix=f"s3d-bench-{token}/{number}/",
-            body=body,
-        )
+        contend(side, workload, workload.bucket or f"s3d-bench-{token}-{number}", f"s3d-bench-{token}/{number}/", body)
         for number, side in enumerate(sides)
     ]
     started: list[Contender] = []
@@ -414,7 +421,8 @@ async def compare(
     try:
         for contender in contenders:
             started.append(contender)
-            await contender.prepare()
+            await contender.make()
+            await contender.open()
         gc.collect()
         gc.disable()
         if workload.warmup_s:
@@ -431,6 +439,7 @@ async def compare(
         if collecting:
             gc.enable()
         for contender in started:
+            contender.close()
             try:
                 await contender.clean()
             except BenchError:

@@ -7,13 +7,14 @@ from typing import Generic, TypeVar
 
 from rocksdict import RdictIter
 
-from s3d.index.records import Generation, Upload
+from s3d.index.records import Generation, Listed, Upload
 from s3d.index.rows import Rows
 from s3d.index.schema import (
     Family,
     bucket_end,
     bucket_prefix,
     decode_head,
+    decode_listed,
     decode_upload,
     escaped,
     upload_id_bytes,
@@ -133,6 +134,11 @@ class HeadScan(_BucketScan[Generation]):
         """At most ``limit`` objects; fewer only at the end."""
         skip = len(self._prefix)
         return [(key[skip:], decode_head(row)) for key, row in self._scan.read(limit)]
+
+    def page(self, limit: int) -> list[tuple[bytes, Listed]]:
+        """As `read`, with what a listing needs of each object, in half the time."""
+        skip = len(self._prefix)
+        return [(key[skip:], decode_listed(row)) for key, row in self._scan.read(limit)]
 
 
 class UploadScan(_BucketScan[Upload]):

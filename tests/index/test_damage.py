@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from index.conftest import Rig
-from s3d.index.errors import IndexDamaged, IndexError_, IndexFailed, IndexTooNew, IndexTooOld
+from s3d.index.errors import IndexBusy, IndexDamaged, IndexError_, IndexFailed, IndexTooNew, IndexTooOld
 from s3d.index.index import Index
 from s3d.index.records import Bucket
 from s3d.index.recovery import Floor
@@ -190,6 +190,8 @@ def test_a_log_cut_short_below_the_floor_is_told(crashed: Path) -> None:
         assert index.behind
         assert objects(index) == DURABLE + UNSYNCED
     assert (crashed / "rows.kept").is_dir()
+    with opened(crashed) as index:
+        assert not index.behind
 
 
 def test_an_index_that_is_gone_beside_its_floor_is_told(crashed: Path) -> None:
@@ -224,6 +226,18 @@ def test_a_missing_current_is_no_reason_to_begin_anew(crashed: Path) -> None:
     (crashed / "rows" / "CURRENT").unlink()
     with pytest.raises(IndexDamaged, match="CURRENT"):
         Index.open(crashed)
+
+
+def test_a_first_start_that_was_cut_short_begins_anew(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        pass
+    for path in (tmp_path / "rows").iterdir():
+        if not path.name.startswith(("MANIFEST-", "LOCK")):
+            path.unlink()
+    (tmp_path / "floor").unlink()
+    with opened(tmp_path) as index:
+        assert index.fresh
+        assert not index.behind
 
 
 def test_a_damaged_manifest_is_damage(crashed: Path) -> None:
@@ -347,3 +361,51 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(IndexFailed, match=str(tmp_path / "file")):
         Index.open(tmp_path / "file" / "index")
+
+
+def test_reads_go_on_when_the_disk_refuses_to_open_it_anew(rig: Rig) -> None:
+    rig.put("box", b"key", b"body")
+    rig.flush()
+    with no_room():
+        rig.put("box", b"lost", b"")
+        with pytest.raises(IndexFailed):
+            rig.flush()
+        with pytest.raises(IndexFailed):
+            rig.index.reopen()
+        entry = rig.index.cached("box", b"key")
+        assert entry is not None
+        assert entry.body == b"body"
+        assert b"key" in rig.keys("box")
+        with pytest.raises(IndexFailed):
+            rig.put("box", b"refused", b"")
+    rig.index.reopen()
+    rig.put("box", b"after", b"")
+    rig.flush()
+    assert {b"key", b"after"} <= set(rig.keys("box"))
+
+
+def test_a_database_that_is_behind_refuses_a_change_and_takes_it_later(rig: Rig) -> None:
+    heads = rig.index._rows.family(Family.HEADS)
+    heads.set_options({"level0_stop_writes_trigger": "2"})
+    for number in range(2):
+        rig.put("box", b"%d" % number, b"")
+        heads.flush()
+    with pytest.raises(IndexBusy):
+        rig.put("box", b"refused", b"")
+    assert rig.index.written_head("box", b"refused") is None
+    rig.flush()
+    assert rig.keys("box") == [b"0", b"1"]
+    heads.set_options({"level0_stop_writes_trigger": "36"})
+    rig.put("box", b"taken", b"")
+    rig.flush()
+    assert b"taken" in rig.keys("box")
+
+
+def test_a_cache_too_small_for_index_and_filters_is_told(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(100):
+        rig.put("box", b"%d" % number, b"")
+    rig.index.close()
+    Index.open(rig.directory).close()
+    assert not caplog.records
+    Index.open(rig.directory, cache_bytes=100).close()
+    assert "block cache" in caplog.text
