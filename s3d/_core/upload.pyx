@@ -57,7 +57,7 @@ cdef class Upload(Stage):
 
         It is what the client announced in a header or trailer; else, of a body to keep, CRC64NVME; else empty.
         """
-        return self.digests.checksums() if self.verified and self.digests is not None else {}
+        return self.digests.additional() if self.verified and self.digests is not None else {}
 
     cdef int connect(self, Stage down) except -1:
         """As any stage; but a Spool below, which computes the MD5 anyway, also compares it with Content-MD5."""

@@ -163,8 +163,6 @@ def open_index(directory: Path, store: Store, *, sync: bool = True, accept_loss:
             on_loss=store.doubt,
             accept_loss=accept_loss,
         )
-        if index.fresh and store.highest_boot:
-            store.doubt()
         store.begin(index.boot)
     except BaseException as error:
         if index is not None:
