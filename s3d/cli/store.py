@@ -181,7 +181,8 @@ def repair(
             raise Failure(
                 f"{one_line(error.__cause__ or error)}. Not even a part of it can be opened. Restore "
                 f"{config.local_dir}/index from a backup, or run `s3d store repair --new-index`: it sets this "
-                "index aside and begins a new one, and `s3d store adopt` then brings back every object that lies in a file of its own."
+                "index aside and begins a new one, and `s3d store adopt` then brings back every object that lies in a "
+                "file of its own."
             ) from None
     if as_json:
         print_json({"directory": str(config.local_dir), **_plain(done)})
