@@ -19,7 +19,7 @@ from s3d.store.sweep import SweepReport
 _log = logging.getLogger("s3d.objects")
 
 MEND_FIRST_S = 1.0
-MEND_LAST_S = 60.0
+MEND_LAST_S = 10.0
 
 
 class LocalError(Exception):
@@ -92,19 +92,30 @@ class LocalObjects:
             if self._index.failure is None:
                 delay_s = MEND_FIRST_S
                 continue
-            _log.error("the index failed and is opened anew: %s", self._index.failure)
+            if delay_s == MEND_FIRST_S:
+                _log.error("nothing can be written until the index is open again: %s", one_line(self._index.failure))
             try:
                 await asyncio.to_thread(self._index.reopen)
             except IndexError_ as error:
-                _log.error("the index cannot be opened: %s", error)
+                _log.error("the index cannot be opened again yet: %s", one_line(error))
                 delay_s = min(2 * delay_s, MEND_LAST_S)
+            else:
+                _log.warning("the index is open again")
+                delay_s = MEND_FIRST_S
 
     def problems(self) -> list[str]:
         """What is wrong, in sentences that name the path."""
         failure = self._index.failure
-        problems = [] if failure is None else [f"nothing can be written: {failure}"]
+        problems = [] if failure is None else [f"nothing can be written: {one_line(failure)}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
+        damaged = self.engine.proofs.damaged
+        if damaged:
+            first = self._store.layout.file(next(iter(damaged)))
+            problems.append(
+                f"{len(damaged)} data files are not what was written, {first} among them: `s3d store verify` names"
+                " their objects"
+            )
         return problems + self._trouble
 
     async def close(self) -> None:
@@ -112,6 +123,7 @@ class LocalObjects:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.engine.proofs.close()
         await asyncio.to_thread(_close, self._store, self._index)
 
     def status(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import logging
+import os
 import secrets
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
 from s3d.gateway.gateway import Answer, Operations
-from s3d.index.errors import IndexBusy, IndexError_
+from s3d.index.errors import IndexBusy, IndexError_, IndexFailed
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 from s3d.server.hosts import Hosts
@@ -114,9 +115,14 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         return S3Error("SlowDown", resource=resource)
     if isinstance(error, (IndexError_, OSError)):
         # The disk's doing, not the client's; who runs s3d needs the path, and `s3d status` says it as well.
-        _log.error("a request failed on the disk: %s", error)
-        code = "ServiceUnavailable" if getattr(error, "errno", None) in _FULL else "InternalError"
-        return S3Error(code, f"s3d's own storage failed: {error}", resource=resource, cause=error)
+        words = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.filename is not None:
+            words = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        _log.error("a request failed on the disk: %s", words)
+        # A full disk, and an index that is about to be opened anew, may be well when the client asks again.
+        again = isinstance(error, IndexFailed) or getattr(error, "errno", None) in _FULL
+        code = "ServiceUnavailable" if again else "InternalError"
+        return S3Error(code, f"s3d's own storage failed: {words}", resource=resource, cause=error)
     _log.error(
         "%s failed unexpectedly", "a connection" if request is None else f"request {request.request_id}", exc_info=error
     )

@@ -52,6 +52,10 @@ class ObjectOperations:
         if context is not None:
             refuse_body_hash(context)
         generation = entry.generation
+        if entry.body is None:
+            unproved = self._engine.unproved(generation)
+            if unproved:
+                return self._after_proof(request, context, unproved, whole=True)
         head = entry.memo
         if head is None:
             head = entry.memo = b"".join(
@@ -67,7 +71,15 @@ class ObjectOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
         return self._read(request, context)
 
-    def _read(self, request: Request, context: SigningContext | None) -> Response:
+    async def _after_proof(
+        self, request: Request, context: SigningContext | None, files: list[int], *, whole: bool
+    ) -> Response:
+        """Read once the bytes are proved to be what was written; the object may be another one by then."""
+        await self._engine.proofs.prove(files, whole=whole)
+        answer = self.get_object(request, context)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _read(self, request: Request, context: SigningContext | None) -> Answer:
         """GET or HEAD with everything that may be asked along with it."""
         refuse_body_hash(context)
         part_number = request.param(b"partNumber")
@@ -113,6 +125,9 @@ class ObjectOperations:
         headers = [*self._house.common(request), *headers, *extra]
         if request.method == b"HEAD":
             return Response(status, headers, None, end - start)
+        unproved = self._engine.unproved(generation, start, end)
+        if unproved:
+            return self._after_proof(request, context, unproved, whole=end - start == size)
         return Response(status, headers, self._engine.body(generation, start, end), end - start)
 
     def _find(self, request: Request) -> Generation:
