@@ -68,7 +68,3 @@ class Memory:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.used_bytes -= entry.size_bytes
-
-    def clear(self) -> None:
-        self._entries.clear()
-        self.used_bytes = 0
