@@ -220,8 +220,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         # AWS_ENDPOINT_URL is for clients, and may well name this very s3d.
         if self.standalone and str(self.origins.get("S3_ENDPOINT", "")).endswith("S3_ENDPOINT"):
             problems.append(
-                f"S3D_STANDALONE is true, and S3_ENDPOINT names a remote ({self.s3_endpoint}): s3d either serves its own "
-                "objects or stands before a remote; leave one of them out."
+                f"S3D_STANDALONE is true, and S3_ENDPOINT names a remote ({self.s3_endpoint}): s3d either serves its "
+                "own objects or stands before a remote; leave one of them out."
             )
         if loop is not None:
             origin = self.origins.get("S3_ENDPOINT", Origin("default"))

@@ -23,8 +23,8 @@ POINTS: dict[str, str] = {
     "store.unlinked": "a file without references has lost its name; its directory was not synced",
     "index.opened": "the index is open at a start; the number of this boot is not written",
     "index.boot_written": "the number of this boot is durable; nothing was served",
-    "index.floor_staged": "a new floor file is synced beside the old one; it was not renamed",
-    "index.floor_written": "the new floor file has its name and its directory was synced",
+    "index.floor_staged": "a slot of the floor is written and not synced; the other one is as it was",
+    "index.floor_written": "the new slot of the floor is synced",
     "store.sweeping": "the sweep has found an orphan and is about to remove it",
     "store.swept": "the sweep has removed an orphan",
     "store.salvaging": "a file nobody knows is about to move to lost+found",
@@ -49,6 +49,11 @@ def arm(at: str) -> None:
     if colon and not (number.isascii() and number.isdecimal() and int(number) > 0):
         raise ValueError(f"{number!r} is no count of passings of {name}")
     _target, _remaining = name, int(number or 1)
+
+
+def is_armed() -> bool:
+    """Whether the process is to die at some point."""
+    return _target is not None
 
 
 def crash_point(name: str) -> None:

@@ -87,7 +87,10 @@ class Daemon:
         self._service: Service | None = None
 
     async def serve(self) -> int:
-        """Start, serve until told to stop, stop. Raises `ListenError` `LocalError` or botocore's errors if it cannot start."""
+        """Start, serve until told to stop, stop.
+
+        Raises `ListenError`, `LocalError` or botocore's errors if it cannot start.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

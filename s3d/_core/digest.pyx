@@ -166,6 +166,10 @@ cdef class Digests:
                 self._results[key] = updater.digest()
         return self._results[algorithm]
 
+    cdef dict checksums(self):
+        """{Algorithm: digest} of the additional checksum, empty if there is none; ends the digests."""
+        return {} if self._checksum < 0 else {Algorithm(self._checksum): self.digest(self._checksum)}
+
     cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1:
         """Have ``verify`` raise ``mismatch`` unless the body's digest is ``digest``."""
         self.add(algorithm)

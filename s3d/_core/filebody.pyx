@@ -63,9 +63,11 @@ cdef extern from *:
     struct PageCounts "s3d_pages":
         uint64_t cached
 
-# Up to here one read and one send cost less than what sendfile does around its pages.
+# One read.
 cdef enum:
     _SPAN_SIZE = 65536
+# Up to here one read and one send cost less than what sendfile does around its pages.
+cdef int64_t _SENDFILE_SIZE = 16384
 # For one body in one turn of the loop: 0.1–0.2 ms of copying, after which the other connections have their turn.
 cdef int64_t _TURN_SIZE = 1048576
 # What a thread reads ahead of the loop at a time, and what it asks the disk for meanwhile.
@@ -250,8 +252,8 @@ cdef class FileBody(Stage):
             if self.fd < 0 and not self._open():
                 return 0
             # A turn may be a little longer, lest a few bytes be left for the next.
-            size = self.extent_left if self.extent_left <= budget + _SPAN_SIZE else budget
-            if not direct or size <= _SPAN_SIZE:
+            size = self.extent_left if self.extent_left <= budget + _SENDFILE_SIZE else budget
+            if not direct or size <= _SENDFILE_SIZE:
                 moved = self._read_span(min(size, <int64_t>_SPAN_SIZE))
                 if moved == 0:
                     return 0

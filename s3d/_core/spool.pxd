@@ -15,7 +15,7 @@ cdef class Pace:
     cdef readonly bint early         # begin to write large bodies back before they are whole
     cdef int _quick                  # quick writes in a row since the last slow one
 
-    cdef int note(self, int64_t took_ns, Py_ssize_t size) except -1
+    cpdef int note(self, int64_t took_ns) except -1
 
 
 cdef class Block:

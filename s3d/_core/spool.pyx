@@ -98,7 +98,8 @@ cdef class Pace:
     def __init__(self, bint early=True):
         self.early = early
 
-    cdef int note(self, int64_t took_ns, Py_ssize_t size) except -1:
+    cpdef int note(self, int64_t took_ns) except -1:
+        """The write of a block took that long."""
         if took_ns > SLOW_NS:
             self.slow = True
             self._quick = 0
@@ -378,7 +379,7 @@ cdef class Spool(Stage):
         if result < 0:
             raise os_error(result, self.temporary or self._directory)
         block.written = True
-        self._pace.note(ended - began, block.used)
+        self._pace.note(ended - began)
         return 0
 
     # The worker.
@@ -441,6 +442,8 @@ cdef class Spool(Stage):
         cdef int fd, taken = 0, last = 0, result = 0
         if self.closed or not self.whole:
             raise RuntimeError("only a whole body can be published")
+        if self._error is not None:
+            raise self._error
         if self.fd < 0:
             self._open()
             if self._block is not None:
@@ -470,7 +473,8 @@ cdef class Spool(Stage):
                         s3d_unlink(final)
                     taken = 4
             if result < 0:
-                raise os_error(result, path)
+                self._error = os_error(result, path)
+                raise self._error
             if taken >= 3:
                 self.temporary = None
             if step is not None:

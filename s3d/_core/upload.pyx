@@ -12,8 +12,6 @@ checks the client's own checksum over what it stored; any other goes on plain. A
 plain, and has a checksum made if it brought none: S3 stores CRC64NVME with an object whose client chose none.
 """
 
-from s3d._core import digest as _digest
-
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
@@ -59,9 +57,7 @@ cdef class Upload(Stage):
 
         It is what the client announced in a header or trailer; else, of a body to keep, CRC64NVME; else empty.
         """
-        if not self.verified or self.digests is None or self.digests._checksum < 0:
-            return {}
-        return {_digest.Algorithm(self.digests._checksum): self.digests.digest(self.digests._checksum)}
+        return self.digests.checksums() if self.verified and self.digests is not None else {}
 
     cdef int connect(self, Stage down) except -1:
         """As any stage; but a Spool below, which computes the MD5 anyway, also compares it with Content-MD5."""

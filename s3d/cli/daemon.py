@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from s3d import config as configuration
 from s3d.cli import address, client
-from s3d.cli.console import ERROR, OK, Failure, human_time, note, plural, print_json
+from s3d.cli.console import ERROR, OK, Failure, human_size, human_time, note, plural, print_json
 from s3d.config import OPTIONS, Option
 
 STATUS_TIMEOUT_S = 10.0

@@ -92,14 +92,12 @@ class Commits:
         flusher: Flusher,
         begin: Callable[[], int],
         publish: Callable[[int], None],
-        fail: Callable[[IndexError_], None],
     ) -> None:
-        """``begin`` is called when a flush begins and returns the sequence number that it will cover; then either
-        ``publish`` with that number, or ``fail``."""
+        """``begin`` is called when a flush begins and returns the sequence number that it will cover; ``publish`` with
+        that number when it has succeeded."""
         self._flusher = flusher
         self._begin = begin
         self._publish = publish
-        self._fail = fail
         self._loop: asyncio.AbstractEventLoop | None = None
         self._written = 0
         self._covered = 0
@@ -170,9 +168,13 @@ class Commits:
             self._start()
         self._settle(flying, None)
 
+    def broke(self, error: IndexError_) -> None:
+        """A change could not be written: no other is taken. What is being flushed may yet become durable."""
+        if self.failure is None:
+            self._failed(error)
+
     def _failed(self, error: IndexError_) -> None:
         self.failure = error
-        self._fail(error)
         waiting, self._waiting = self._waiting, []
         self._settle(waiting, error)
 

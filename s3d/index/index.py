@@ -8,9 +8,12 @@ group is flushed (`s3d.index.commit`). ``durable`` is the only thing to wait for
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +21,13 @@ import xxhash
 from rocksdict import WriteBatch
 
 from s3d._core.promise import Promise
+from s3d.crash_point import crash_point
 from s3d.index.commit import Commits, Flusher
-from s3d.index.errors import IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
+from s3d.index.errors import IndexBusy, IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
 from s3d.index.memory import Entry, Memory
 from s3d.index.records import Bucket, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor, lost, sync_directory
-from s3d.index.rows import Rows, damaged
+from s3d.index.rows import CACHE_BYTES, LOG_BYTES, WRITE_BUFFERS_BYTES, Rows, damaged
 from s3d.index.scan import HeadScan, RowScan, UploadScan
 from s3d.index.schema import (
     BOOT_SHIFT,
@@ -49,7 +53,11 @@ from s3d.index.schema import (
 from s3d.index.transitions import LAST_PART, Transitions
 from s3d.index.view import Notes, View
 
+log = logging.getLogger(__name__)
+
 MEMORY_BYTES: Final = 64 << 20
+REOPEN_BYTES: Final = LOG_BYTES + WRITE_BUFFERS_BYTES
+"""What opening a database may write: the changes in its log, as tables."""
 LOCK_WAIT_S: Final = 5.0
 """`Index.reopen` waits so long for reads in other threads to let the old database go."""
 
@@ -57,11 +65,24 @@ LOCK_WAIT_S: Final = 5.0
 class Index(Transitions):
     """An open index. Make one with `open`; call `close` at the end."""
 
-    def __init__(self, directory: Path, *, sync: bool, memory_bytes: int, accept_loss: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        sync: bool,
+        memory_bytes: int,
+        cache_bytes: int,
+        accept_loss: bool,
+        boot_above: int,
+        on_loss: Callable[[], None] | None,
+    ) -> None:
         """Open; see `open`."""
+        self._boot_above = boot_above
+        self._on_loss = on_loss
         self.directory = directory
         self.sync = sync
         self._accept_loss = accept_loss
+        self._cache_bytes = cache_bytes
         self.fresh = False
         """Nothing was there before."""
         self.behind = False
@@ -75,18 +96,36 @@ class Index(Transitions):
 
     @classmethod
     def open(
-        cls, directory: Path, *, sync: bool = True, memory_bytes: int = MEMORY_BYTES, accept_loss: bool = False
+        cls,
+        directory: Path,
+        *,
+        sync: bool = True,
+        memory_bytes: int = MEMORY_BYTES,
+        cache_bytes: int = CACHE_BYTES,
+        accept_loss: bool = False,
+        boot_above: int = 0,
+        on_loss: Callable[[], None] | None = None,
     ) -> Index:
         """Open the index in ``directory``, or make a new one there. Blocks; any thread, but then only the loop's.
 
         Without ``sync``, a flush hands rows to the kernel only: a power cut may take what was acknowledged.
-        ``memory_bytes`` bounds the objects that are kept decoded. ``accept_loss`` opens a log that is damaged below
-        what had been durable, without what follows the damage; `behind` is true then, and the files as they were are
-        kept.
+        ``memory_bytes`` bounds the objects that are kept decoded, ``cache_bytes`` RocksDB's blocks. ``accept_loss``
+        opens a log that is damaged below what had been durable, without what follows the damage; `behind` is true
+        then, and the files as they were are kept. The number of this start will be greater than ``boot_above``,
+        whatever the index says. ``on_loss`` is called, before anything is written, when changes that had been durable
+        are not there any more.
 
         Raises `IndexInUse`, `IndexDamaged`, `IndexTooNew`, `IndexTooOld` or `IndexFailed`.
         """
-        return cls(directory, sync=sync, memory_bytes=memory_bytes, accept_loss=accept_loss)
+        return cls(
+            directory,
+            sync=sync,
+            memory_bytes=memory_bytes,
+            cache_bytes=cache_bytes,
+            accept_loss=accept_loss,
+            boot_above=boot_above,
+            on_loss=on_loss,
+        )
 
     def _open(self) -> None:
         directory = self.directory
@@ -95,20 +134,28 @@ class Index(Transitions):
             floor = Floor(directory / "floor")
             database = directory / "rows"
             self.fresh = not (database / "CURRENT").exists()
-            if self.fresh and database.exists() and any(database.glob("[MO0-9]*-*[0-9]")):
+            # A first start that was cut short leaves no more than an empty database.
+            if self.fresh and (floor.exists or any(database.glob("*.sst"))) and any(database.glob("MANIFEST-*")):
                 raise damaged(database / "CURRENT", "the file is missing beside others of RocksDB")
             database.mkdir(mode=0o700, exist_ok=True)
             # Nothing was there, and yet something had been durable: all is lost.
             self.behind = floor.exists if self.fresh else lost(database, floor, self._accept_loss)
         except OSError as error:
             raise IndexFailed(directory, f"cannot be opened ({error.strerror})") from error
-        rows = Rows(database)
+        rows = Rows(database, cache_bytes=self._cache_bytes)
         try:
             if not self.behind and rows.sequence() < floor.sequence:
                 raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
-            self._start(rows)
+            if self.behind and self._on_loss is not None:
+                self._on_loss()
+            self._start(rows, floor)
             if self.fresh:
+                # RocksDB sees to the names in its own directory.
                 sync_directory(directory)
+                sync_directory(directory.parent)
+        except OSError as error:
+            rows.close()
+            raise IndexFailed(directory, f"cannot be written ({error.strerror})") from error
         except BaseException:
             rows.close()
             raise
@@ -116,10 +163,23 @@ class Index(Transitions):
         self._floor = floor
         self._view = View(rows)
         self._flusher = Flusher(self._flush, floor.write if self.sync else None)
-        self._commits = Commits(self._flusher, self._begin, self._publish, self._fail)
+        self._commits = Commits(self._flusher, self._begin, self._publish)
         self._durable_sequence = rows.sequence()
+        self._warn()
 
-    def _start(self, rows: Rows) -> None:
+    def _warn(self) -> None:
+        """Say so when a look-up will read more than the one block with its row, while the event loop waits."""
+        needed_bytes = self._rows.directory_bytes()
+        if needed_bytes * 2 > self._cache_bytes:
+            log.warning(
+                "%s: the index and filter blocks take %d MB, and half of the block cache is %d MB: look-ups will read"
+                " them from the disk again and again, and everything waits meanwhile",
+                self.directory,
+                needed_bytes // 10**6,
+                self._cache_bytes // (2 * 10**6),
+            )
+
+    def _start(self, rows: Rows, floor: Floor) -> None:
         """Check the format, and take the next boot number."""
         form = rows.get(Family.DEFAULT, Name.FORMAT)
         boot = rows.get(Family.DEFAULT, Name.BOOT)
@@ -131,17 +191,26 @@ class Index(Transitions):
                 )
             if found < FORMAT:
                 raise IndexTooOld(rows.directory, f"its format is {found} and this s3d reads {FORMAT} only")
-        elif not self.fresh and rows.sequence() > 0:
+        elif rows.sequence() > 0:
             raise damaged(rows.directory, "the row with its format is missing")
+        else:
+            self.fresh = True
         # Opened again in the same process, the boot and its counters go on.
-        self.boot = max(self.boot, number_of(boot) if boot is not None else 0) + (1 if self._counter == 0 else 0)
+        known = max(self.boot, self._boot_above, number_of(boot) if boot is not None else 0)
+        self.boot = known + (1 if self._counter == 0 else 0)
         if self.boot > MAX_BOOT:
             raise IndexFailed(rows.directory, f"it has been started {MAX_BOOT} times and can number no more")
+        crash_point("index.opened")
         batch = WriteBatch(raw_mode=True)
         batch.put(Name.FORMAT, number_key(FORMAT))
         batch.put(Name.BOOT, number_key(self.boot))
         rows.write(batch)
         rows.flush_log(True)
+        crash_point("index.boot_written")
+        floor.write(rows.sequence())
+        if self.behind:
+            # The loss is told once: both slots, or the higher number would stand.
+            floor.write(rows.sequence())
 
     def next_generation(self) -> int:
         """A number that no generation has had; each is greater than all before, over restarts too."""
@@ -152,6 +221,11 @@ class Index(Transitions):
         """A number that no data file has had."""
         self._counter += 1
         return self.boot << BOOT_SHIFT | self._counter
+
+    @property
+    def failure(self) -> IndexError_ | None:
+        """Why nothing can be changed, None while all is well."""
+        return self._commits.failure
 
     # Reads of the durable view.
 
@@ -259,12 +333,17 @@ class Index(Transitions):
     def _flush(self) -> None:
         """In the flusher's thread."""
         self._rows.flush_log(self.sync)
+        crash_point("index.flushed")
 
     def _begin(self) -> int:
         if self.sync:
             batch = WriteBatch(raw_mode=True)
             batch.put(Name.DURABLE, number_key(self._durable_sequence))
-            self._rows.write(batch)
+            try:
+                self._rows.write(batch)
+            except IndexBusy:
+                # Of what this flush covers, the next mark or the floor will tell.
+                log.debug("no mark in the log of the index: RocksDB is busy")
         self._view.begin()
         return self._rows.sequence()
 
@@ -274,31 +353,47 @@ class Index(Transitions):
         drop = self._memory.drop
         for key in notes.heads:
             drop(key)
-
-    def _fail(self, error: IndexError_) -> None:
-        """Nothing to undo: the view keeps putting back what was not flushed."""
+        crash_point("index.visible")
 
     def reopen(self) -> None:
         """Open anew after a failure, with what the disk has. Blocks, in a thread; reads meanwhile raise `IndexFailed`.
 
-        Raises as `open` does; it may be tried again then.
+        Raises as `open` does; it may be tried again then. `IndexFailed` of a disk that refuses a trial leaves
+        everything as it is: reads go on.
         """
+        self._try_disk()
         self._let_go()
+        self._memory.clear()
         try:
             self._rows.close()
-        except IndexError_:
-            # A database that failed may fail to close; that it has let go its lock shows at once.
-            pass
+        except IndexError_ as error:
+            # A database that failed may fail to close; whether it has let go its lock shows at once.
+            log.warning("%s", error)
         deadline_s = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
                 self._open()
-                break
+                return
             except IndexInUse:
                 if time.monotonic() > deadline_s:
                     raise
                 time.sleep(0.05)
-        self._memory.clear()
+
+    def _try_disk(self) -> None:
+        """A database that is closed on a full disk does not open again, and nobody could read."""
+        trial = self.directory / "trial"
+        try:
+            room = os.statvfs(self.directory)
+            if room.f_bavail * room.f_frsize < REOPEN_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with trial.open("wb") as file:
+                file.write(bytes(1 << 20))
+                file.flush()
+                os.fsync(file.fileno())
+            trial.unlink()
+        except OSError as error:
+            trial.unlink(missing_ok=True)
+            raise IndexFailed(self.directory, f"the disk refuses to be written to ({error.strerror})") from error
 
     def close(self) -> None:
         """Make all that is written durable, tell those who wait, and let the directory go. Blocks; idempotent."""
@@ -318,7 +413,11 @@ class Index(Transitions):
             except OSError as error:
                 failure = IndexFailed(self._floor.path, f"cannot be written ({error.strerror})")
         self._let_go()
-        self._rows.close()
+        try:
+            self._rows.close()
+        except IndexError_ as error:
+            # All that counts is in the log, or was told to be lost.
+            log.warning("%s", error)
         self._commits.end(failure, self._rows.closed())
 
     def _let_go(self) -> None:

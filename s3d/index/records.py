@@ -79,6 +79,22 @@ class Generation(msgspec.Struct, frozen=True, array_like=True):
     """Empty unless the object was uploaded in parts."""
 
 
+class Listed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a listing says of an object: the first fields of a `Generation`, read in half the time."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    modified_ms: int
+    state: int = State.RESIDENT
+    headers: msgspec.Raw = msgspec.Raw(b"\x90")
+    """As they lie in the row."""
+    tags: msgspec.Raw = msgspec.Raw(b"\x90")
+    checksum: Checksum | None = None
+    owner: str = ""
+    storage_class: str = "STANDARD"
+
+
 class DataFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A data file that something refers to."""
 

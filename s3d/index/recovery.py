@@ -26,6 +26,7 @@ from typing import Final
 
 import xxhash
 
+from s3d.crash_point import crash_point
 from s3d.index.errors import IndexDamaged
 from s3d.index.rows import Rows
 from s3d.index.wal import read_logs
@@ -63,9 +64,11 @@ class Floor:
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(fd, slot, self._next * _SLOT_BYTES)
+            crash_point("index.floor_staged")
             os.fdatasync(fd)
         finally:
             os.close(fd)
+        crash_point("index.floor_written")
         self._next = 1 - self._next
         if not self.exists:
             self.exists = True

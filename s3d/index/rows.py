@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -63,14 +62,16 @@ _OPTIONS_FILE: Final = """\
 """
 
 
-def _database_options() -> Options:
-    with tempfile.TemporaryDirectory(prefix="s3d-options-") as directory:
+def _database_options(beside: Path | None) -> Options:
+    """``beside``: a directory for the options file; without one, what only it can set stays as RocksDB has it."""
+    if beside is None:
+        options = Options(raw_mode=True)
+    else:
+        beside.mkdir(mode=0o700, exist_ok=True)
         # RocksDB names its options files so, and rocksdict keeps its own mode beside them.
-        Path(directory, "OPTIONS-000001").write_text(_OPTIONS_FILE, "utf-8")
-        Path(directory, "rocksdict-config.json").write_text(
-            json.dumps({"raw_mode": True, "prefix_extractors": {}}), "utf-8"
-        )
-        options, _ = Options.load_latest(directory)
+        (beside / "OPTIONS-000001").write_text(_OPTIONS_FILE, "utf-8")
+        (beside / "rocksdict-config.json").write_text(json.dumps({"raw_mode": True, "prefix_extractors": {}}), "utf-8")
+        options, _ = Options.load_latest(str(beside))
     options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES)
     options.set_max_total_wal_size(LOG_BYTES)
     options.set_bytes_per_sync(MIB)
@@ -117,11 +118,17 @@ class Rows:
     Errors are those of `s3d.index.errors`, with the database's directory as path.
     """
 
-    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+    def __init__(self, directory: Path, *, read_only: bool = False, cache_bytes: int = CACHE_BYTES) -> None:
         """Open, or create where nothing is. A damaged end of the log is dropped: `recovery` looks at it before."""
         self.directory = directory
-        self.cache = Cache(CACHE_BYTES)
-        options = _database_options()
+        self.cache = Cache(cache_bytes)
+        try:
+            # A reader writes no log; and where it is needed, nothing may be written at all.
+            options = _database_options(None if read_only else directory.with_name("options"))
+        except OSError as error:
+            raise IndexFailed(directory.with_name("options"), f"cannot be written ({error.strerror})") from error
+        except Exception as error:
+            raise translated(directory.with_name("options"), error) from error
         options.create_if_missing(not read_only)
         options.create_missing_column_families(not read_only)
         options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
@@ -149,7 +156,6 @@ class Rows:
         self._write_options = WriteOptions()
         # A change that RocksDB would make wait is refused instead: waiting would stop the event loop.
         self._write_options.no_slowdown = True
-        self.heads = self.family(Family.HEADS) if Family.HEADS in self._families else None
 
     def family(self, family: Family) -> Rdict:
         return self._families[family]
@@ -205,57 +211,74 @@ class Rows:
         """For reads by key alone: an iterator of it sees the newest rows (rocksdict 0.3.29)."""
         return self._families[family].snapshot()
 
-    def iterator(self, family: Family) -> RdictIter:
-        """Over the rows as they are now; it keeps them as they are until it goes.
+    def iterator(self, family: Family, upper: bytes) -> RdictIter:
+        """Over the rows below ``upper`` as they are now; it keeps them as they are until it goes. Seek first.
 
-        Whoever uses it looks where the rows end: with bounds in its ReadOptions, rocksdict 0.3.29 now and then finds
-        nothing at all at a second seek, or at the first.
+        The caller keeps ``upper`` alive as long as the iterator: rocksdict 0.3.29 hands RocksDB the address of its
+        bytes, and with them gone the iterator ends anywhere.
         """
         if self._database is None:
             raise self.closed()
+        options = ReadOptions()
+        options.set_iterate_upper_bound(upper)
         try:
-            return self._families[family].iter(ReadOptions())
+            return self._families[family].iter(options)
         except Exception as error:
             raise translated(self.directory, error) from error
 
     def items(self, family: Family, lower: bytes, upper: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows in order, as they were at the first one."""
-        rows = self.iterator(family)
+        rows = self.iterator(family, upper)
         rows.seek(lower)
         while rows.valid():
-            key = rows.key()
-            if key >= upper:
-                return
-            yield key, rows.value()
+            yield rows.key(), rows.value()
             rows.next()
-        self.check(rows)
+        problem = self.problem(rows)
+        del rows
+        if problem is not None:
+            raise problem
 
-    def check(self, rows: RdictIter) -> None:
-        """Raise what made an iterator end before its end."""
+    def problem(self, rows: RdictIter) -> IndexError_ | None:
+        """What made an iterator end before its end. Who raises it lets go of the iterator first: a traceback keeps
+        what its frames hold, and the database cannot close as long as there is an iterator."""
         try:
             rows.status()
-        except Exception as error:
-            raise translated(self.directory, error) from error
+        except Exception as error:  # noqa: BLE001
+            return translated(self.directory, error)
+        return None
 
-    def number(self, name: str) -> int:
-        """One of RocksDB's integer properties; 0 where it has none of that name."""
-        return sum(family.property_int_value(name) or 0 for family in self._families.values())
+    def directory_bytes(self) -> int:
+        """What the index and filter blocks of all tables take in the block cache."""
+        total = 0
+        for family in self._families.values():
+            found = family.property_value("rocksdb.aggregated-table-properties") or ""
+            for pair in found.split(";"):
+                name, _, value = pair.strip().partition("=")
+                if name.startswith(("index block size", "filter block size")):
+                    total += int(value)
+        return total
 
     def close(self) -> None:
-        """Idempotent. Snapshots and iterators must be gone: RocksDB's lock lives as long as they do."""
+        """Idempotent. Snapshots and iterators must be gone: RocksDB's lock lives as long as they do.
+
+        Raises what the last flush of a family met, when everything is closed all the same.
+        """
         database, self._database = self._database, None
         if database is None:
             return
         families = [family for family in self._families.values() if family is not database]
-        self.heads = None
         self._families.clear()
         self.handles.clear()
-        try:
-            for family in families:
+        failure: Exception | None = None
+        for family in [*families, database]:
+            try:
                 family.close()
-            database.close()
-        except Exception as error:
-            raise translated(self.directory, error) from error
+            except Exception as error:  # noqa: BLE001
+                failure = failure or error
+        # The lock goes with the last handle, and an exception's traceback may hold one.
+        del families, family, database
+        if failure is not None:
+            raise translated(self.directory, failure)
 
     def translated(self, error: Exception) -> IndexError_:
         return translated(self.directory, error)

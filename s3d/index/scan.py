@@ -7,13 +7,14 @@ from typing import Generic, TypeVar
 
 from rocksdict import RdictIter
 
-from s3d.index.records import Generation, Upload
+from s3d.index.records import Generation, Listed, Upload
 from s3d.index.rows import Rows
 from s3d.index.schema import (
     Family,
     bucket_end,
     bucket_prefix,
     decode_head,
+    decode_listed,
     decode_upload,
     escaped,
     upload_id_bytes,
@@ -28,9 +29,11 @@ class RowScan:
 
     def __init__(self, view: View, family: Family, lower: bytes, upper: bytes) -> None:
         self._rows: Rows = view.rows
-        self._lower, self._upper = lower, upper
+        self._lower = lower
+        # Kept for the iterator, which knows no more of it than its address.
+        self._upper = upper
         # The iterator pins the rows of this moment; what is not durable of them is put back from the notes.
-        self._iterator: RdictIter | None = view.rows.iterator(family)
+        self._iterator: RdictIter | None = view.rows.iterator(family, upper)
         self._before = view.before(family, lower, upper)
         self._keys = sorted(self._before)
         self._position = 0
@@ -50,16 +53,16 @@ class RowScan:
             self._merge(iterator, found, limit)
         left = limit - len(found)
         valid, key, value, following = iterator.valid, iterator.key, iterator.value, iterator.next
-        upper = self._upper
         while left > 0 and valid():
-            at = key()
-            if at >= upper:
-                break
-            found.append((at, value()))
+            found.append((key(), value()))
             following()
             left -= 1
         if left > 0:
-            self._rows.check(iterator)
+            problem = self._rows.problem(iterator)
+            if problem is not None:
+                self.close()
+                del iterator, valid, key, value, following
+                raise problem
         return found
 
     def _merge(self, iterator: RdictIter, found: list[Row], limit: int) -> None:
@@ -67,8 +70,8 @@ class RowScan:
         keys = self._keys
         while len(found) < limit and self._position < len(keys):
             noted = keys[self._position]
-            key: bytes = iterator.key() if iterator.valid() else self._upper
-            if key < self._upper:
+            if iterator.valid():
+                key: bytes = iterator.key()
                 if key < noted:
                     found.append((key, iterator.value()))
                     iterator.next()
@@ -131,6 +134,11 @@ class HeadScan(_BucketScan[Generation]):
         """At most ``limit`` objects; fewer only at the end."""
         skip = len(self._prefix)
         return [(key[skip:], decode_head(row)) for key, row in self._scan.read(limit)]
+
+    def page(self, limit: int) -> list[tuple[bytes, Listed]]:
+        """As `read`, with what a listing needs of each object, in half the time."""
+        skip = len(self._prefix)
+        return [(key[skip:], decode_listed(row)) for key, row in self._scan.read(limit)]
 
 
 class UploadScan(_BucketScan[Upload]):

@@ -34,7 +34,7 @@ from typing import Final
 
 import msgspec
 
-from s3d.index.records import Bucket, DataFile, Extent, Generation, Part, State, Upload, UploadedPart
+from s3d.index.records import Bucket, DataFile, Extent, Generation, Listed, Part, State, Upload, UploadedPart
 
 FORMAT: Final = 1
 """Of keys and rows. A change that this version's code cannot read raises it."""
@@ -109,6 +109,7 @@ decode_part = msgspec.msgpack.Decoder(UploadedPart).decode
 decode_blocks = msgspec.msgpack.Decoder(BlockRow).decode
 decode_queue_entry = msgspec.msgpack.Decoder(QueueEntry).decode
 decode_details = msgspec.msgpack.Decoder(Details).decode
+_decode_listed = msgspec.msgpack.Decoder(Listed).decode
 _decode_generation = msgspec.msgpack.Decoder(Generation).decode
 
 _u64 = struct.Struct(">Q")
@@ -206,6 +207,11 @@ def encode_head(generation: Generation) -> tuple[bytes, bytes | None]:
 def decode_head(row: bytes) -> Generation:
     """The generation of a head's row; without extents and parts where `is_detailed`."""
     return _decode_generation(memoryview(row)[1:]) if row[0] == 0xC1 else _decode_generation(row)
+
+
+def decode_listed(row: bytes) -> Listed:
+    """What a listing needs of a head's row. It keeps the row alive."""
+    return _decode_listed(memoryview(row)[1:]) if row[0] == 0xC1 else _decode_listed(row)
 
 
 def is_detailed(row: bytes) -> bool:

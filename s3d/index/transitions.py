@@ -15,7 +15,9 @@ from typing import Final
 import msgspec
 from rocksdict import WriteBatch
 
+from s3d.crash_point import crash_point
 from s3d.index.commit import Commits
+from s3d.index.errors import IndexBusy, IndexError_
 from s3d.index.records import Bucket, DataFile, Extent, Generation, Upload, UploadedPart
 from s3d.index.rows import Rows, damaged
 from s3d.index.schema import (
@@ -328,7 +330,7 @@ class Transitions:
             batch.put(number_key(generation.number), details, handles[Family.DETAILS])
         if body is not None:
             batch.put(number_key(generation.number), body, handles[Family.BODIES])
-        if before is None and counts is None and not generation.extents:
+        if before is None and counts is None and not generation.extents and not new_files:
             return []
         counts = counts or _Counts()
         counts.add(generation.extents)
@@ -395,7 +397,14 @@ class Transitions:
             raise self._commits.failure
 
     def _write(self, batch: WriteBatch) -> None:
-        self._rows.write(batch)
+        try:
+            self._rows.write(batch)
+        except IndexBusy:
+            raise
+        except IndexError_ as error:
+            self._commits.broke(error)
+            raise
+        crash_point("index.written")
         self._commits.wrote()
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from rocksdict import Snapshot
 
+from s3d.index.errors import IndexError_
 from s3d.index.rows import Rows, damaged
 from s3d.index.schema import Family
 
@@ -96,13 +97,19 @@ class View:
         directory = self.rows.directory
         if snapshot is None:
             raise self.rows.closed()
+        problem: IndexError_
         try:
             row: bytes = snapshot[number_key]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - rocksdict raises no other class
             if str(error) == "key not found":
-                raise damaged(directory, f"the {what} of generation {number_key.hex()} are missing") from None
-            raise self.rows.translated(error) from error
-        return row
+                problem = damaged(directory, f"the {what} of generation {number_key.hex()} are missing")
+            else:
+                problem = self.rows.translated(error)
+        else:
+            return row
+        # A traceback keeps what its frames hold, and the database cannot close as long as there is a snapshot.
+        del snapshot
+        raise problem
 
     def close(self) -> None:
         """Let go of the snapshots: the database cannot close before."""

@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
+from s3d.crash_point import crash_point, is_armed
 from s3d.index.errors import IndexError_
 from s3d.index.index import Index
 from s3d.objects.engine import Engine
 from s3d.store.errors import StoreError
 from s3d.store.store import Store
-SweepReport=object
+from s3d.store.sweep import SweepReport
 
 _log = logging.getLogger("s3d.objects")
 
@@ -54,16 +55,14 @@ class LocalObjects:
 
     def begin(self) -> None:
         """Start what goes on in the background: the sweep, once, and mending the index when it fails."""
-        self._tasks = [asyncio.ensure_future(self._mend())]
+        self._tasks = [asyncio.ensure_future(self._sweep()), asyncio.ensure_future(self._mend())]
 
     async def _sweep(self) -> None:
         """Remove data files of earlier starts that no row knows (invariant 3)."""
         index = self._index
         loop = asyncio.get_running_loop()
-        # With rows missing, files that nobody knows are the only copy of something.
-        keep_unknown = index.fresh or index.behind
         try:
-            report = await loop.run_in_executor(None, self._store.sweep, index.boot, index.known, keep_unknown)
+            report = await loop.run_in_executor(None, self._store.sweep, index.boot, index.known, index.behind)
         except (OSError, IndexError_) as error:
             self._trouble.append(f"the sweep of {self.directory} failed: {error}")
             _log.error("the sweep of data files that nothing refers to failed: %s", error)
@@ -82,10 +81,10 @@ class LocalObjects:
         delay_s = MEND_FIRST_S
         while True:
             await asyncio.sleep(delay_s)
-            if self._index._commits.failure is None:
+            if self._index.failure is None:
                 delay_s = MEND_FIRST_S
                 continue
-            _log.error("the index failed and is opened anew: %s", self._index._commits.failure)
+            _log.error("the index failed and is opened anew: %s", self._index.failure)
             try:
                 await asyncio.to_thread(self._index.reopen)
             except IndexError_ as error:
@@ -94,7 +93,7 @@ class LocalObjects:
 
     def problems(self) -> list[str]:
         """What is wrong, in sentences that name the path."""
-        failure = self._index._commits.failure
+        failure = self._index.failure
         problems = [] if failure is None else [f"nothing can be written: {failure}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
@@ -127,17 +126,24 @@ class LocalObjects:
 def _open(directory: Path, sync: bool) -> tuple[Store, Index]:
     """Blocking."""
     try:
-        store = Store.open(directory, sync=sync)
+        store = Store.open(directory, sync=sync, step=crash_point if is_armed() else None)
     except (OSError, StoreError) as error:
         raise LocalError(str(error)) from error
+    index: Index | None = None
     try:
-        return store, Index.open(directory / "index", sync=sync)
-    except IndexError_ as error:
+        # What the index says of itself is doubted before it is written to: a crash in between must not hide a loss.
+        index = Index.open(directory / "index", sync=sync, boot_above=store.highest_boot, on_loss=store.doubt)
+        if index.fresh and store.highest_boot:
+            store.doubt()
+        store.begin(index.boot)
+    except BaseException as error:
+        if index is not None:
+            index.close()
         store.close()
-        raise LocalError(str(error)) from error
-    except BaseException:
-        store.close()
+        if isinstance(error, (OSError, StoreError, IndexError_)):
+            raise LocalError(str(error)) from error
         raise
+    return store, index
 
 
 def _close(store: Store, index: Index) -> None:

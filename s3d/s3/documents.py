@@ -10,6 +10,7 @@ Sources: the operations' pages in the Amazon S3 API reference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
@@ -138,10 +139,17 @@ def in_listing(text: bytes | str, encode: bool) -> str | bytes:
     return url_encoded(text) if encode else text
 
 
+def _plain(text: str) -> str:
+    """`xml_text`, for what hardly ever has anything to escape, such as an ETag."""
+    return text if text.isalnum() else xml_text(text)
+
+
 def _quoted(etag: str) -> str:
-    return f"<ETag>&quot;{xml_text(etag)}&quot;</ETag>"
+    return f"<ETag>&quot;{_plain(etag)}&quot;</ETag>"
 
 
+# Every row of a page has one, and mostly the same.
+@lru_cache(maxsize=64)
 def owner_element(owner: Owner, name: str = "Owner") -> str:
     """The Owner, or Initiator, of something."""
     return f"<{name}>{element('ID', owner.id)}{element('DisplayName', owner.display_name)}</{name}>"
@@ -197,10 +205,11 @@ def _object(key: bytes, item: ObjectLike, owner: Owner | None, encode: bool, ver
     checksum = ""
     if item.checksum is not None:
         checksum = element("ChecksumAlgorithm", item.checksum.algorithm) + element("ChecksumType", item.checksum.kind)
+    shown = url_encoded(key) if encode else xml_text(key)
     return (
-        f"{element('Key', in_listing(key, encode))}{version}{element('LastModified', iso_date(item.modified_ms))}"
-        f"{_quoted(item.etag)}{checksum}{element('Size', item.size_bytes)}"
-        f"{'' if owner is None else owner_element(owner)}{element('StorageClass', item.storage_class)}"
+        f"<Key>{shown}</Key>{version}<LastModified>{iso_date(item.modified_ms)}</LastModified>{_quoted(item.etag)}"
+        f"{checksum}<Size>{item.size_bytes}</Size>{'' if owner is None else owner_element(owner)}"
+        f"<StorageClass>{_plain(item.storage_class)}</StorageClass>"
     )
 
 

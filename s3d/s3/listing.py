@@ -24,6 +24,7 @@ Params = Iterable[tuple[bytes, bytes]] | None
 
 MAX_KEYS = 1000
 MAX_BUCKETS = 10_000
+MAX_PARTS = 10_000
 _MAX_INT = 2**31 - 1
 
 Item = TypeVar("Item")
@@ -395,12 +396,14 @@ def parse_list_uploads(params: Params) -> UploadsQuery:
 
 
 def parse_list_parts(params: Params) -> tuple[int, int]:
-    """Of ListParts: the part number behind which the page begins, and how many parts it may have (0 to 1,000).
+    """Of ListParts: the part number behind which the page begins (0 to 10,000), and how many parts it may have (0 to
+    1,000).
 
     Raises InvalidArgument.
     """
     given = _Given(params)
-    marker = given.limit(b"part-number-marker", _MAX_INT) if given.get(b"part-number-marker") else 0
+    # Nothing follows the last number there can be.
+    marker = given.limit(b"part-number-marker", MAX_PARTS) if given.get(b"part-number-marker") else 0
     return marker, given.limit(b"max-parts", MAX_KEYS)
 
 

@@ -19,7 +19,7 @@ _COPY_RANGE = re.compile(rb"bytes=(\d+)-(\d+)", re.ASCII)
 _MAX_DIGITS = 19
 _BEYOND: int = 10**_MAX_DIGITS
 
-MAX_PART_BYTES = 5 * 2**30
+MAX_COPY_BYTES = 5 * 2**30
 
 
 def _number(digits: bytes) -> int:
@@ -67,7 +67,7 @@ def parse_copy_range(value: bytes | None, size: int) -> tuple[int, int]:
     """The bytes of a source of ``size`` bytes that UploadPartCopy takes, the end exclusive; all of them for None.
 
     Raises InvalidArgument for anything but ``bytes=first-last``, InvalidRange where that is not wholly inside the
-    source, InvalidRequest over `MAX_PART_BYTES`.
+    source, InvalidRequest over `MAX_COPY_BYTES`.
     """
     start, end = 0, size
     if value is not None:
@@ -87,12 +87,17 @@ def parse_copy_range(value: bytes | None, size: int) -> tuple[int, int]:
                 status=400,
                 extra={"RangeRequested": value, "ActualObjectSize": str(size)},
             )
-    if end - start > MAX_PART_BYTES:
+    check_copy_size(end - start)
+    return start, end
+
+
+def check_copy_size(size: int) -> None:
+    """Raise InvalidRequest where ``size`` bytes are more than one CopyObject or UploadPartCopy takes."""
+    if size > MAX_COPY_BYTES:
         raise S3Error(
             "InvalidRequest",
-            f"The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PART_BYTES}",
+            f"The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY_BYTES}",
         )
-    return start, end
 
 
 def part_range(number: int, sizes: Sequence[int], size: int) -> tuple[int, int]:

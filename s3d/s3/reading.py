@@ -1,9 +1,9 @@
 """Documents that come in: XML to records, or S3's MalformedXML.
 
 A document type, and with it every entity and every reference outwards, is refused, as is nesting deeper than any of
-these documents has; how long a body may be, whoever collects it decides by the limits given here. Elements are taken
-with or without S3's namespace. One that the operation's schema does not have is refused too: it may be a condition
-that somebody relies on.
+these documents has. How long a body may be, whoever collects it decides: 10,000 parts with a SHA-512 each, the longest
+that S3 allows, are 2.2 MB, 3.5 MB when laid out over lines. Elements are taken with or without S3's namespace. One
+that the operation's schema does not have is refused too: it may be a condition that somebody relies on.
 
 Sources: the operations' pages in the Amazon S3 API reference; XML 1.0, fifth edition.
 """
@@ -23,13 +23,6 @@ from s3d.s3.names import invalid_argument
 
 MAX_PARTS = 10_000
 MAX_DELETES = 1000
-
-MAX_COMPLETE_BYTES = 4 * 2**20
-"""Of a CompleteMultipartUpload: 10,000 parts with a checksum each are about 2 MB, 3.5 MB with indentation."""
-MAX_DELETE_BYTES = 2 * 2**20
-"""Of a Delete: 1,000 of the longest keys are 1.1 MB."""
-MAX_TAGGING_BYTES = 256 * 2**10
-MAX_CONFIGURATION_BYTES = 64 * 2**10
 
 _MAX_DEPTH = 8
 # The largest document has 10,000 parts of at most four elements each, twice over; an element takes some 200 bytes here,
@@ -151,7 +144,7 @@ def parse_complete(body: bytes) -> list[CompletedPart]:
     """The parts that a CompleteMultipartUpload document lists, in its order.
 
     Raises MalformedXML, also for no parts or more than `MAX_PARTS`; InvalidArgument for a part number below 1 and for
-    two checksums of one part.
+    two checksums of one part; InvalidPart for a number that no part can have.
     """
     root = parse_document(body, "CompleteMultipartUpload")
     if not 1 <= len(root.children) <= MAX_PARTS:
@@ -164,6 +157,8 @@ def parse_complete(body: bytes) -> list[CompletedPart]:
         number = _integer(fields["PartNumber"])
         if number < 1:
             raise invalid_argument("PartNumber", str(number), "PartNumber must be >= 1")
+        if number > MAX_PARTS:
+            raise S3Error("InvalidPart", extra={"PartNumber": str(number), "ETag": fields["ETag"]})
         checksums = [(BY_ELEMENT[name], value) for name, value in fields.items() if name in BY_ELEMENT]
         if len(checksums) > 1:
             raise invalid_argument(

@@ -24,8 +24,8 @@ STEPS = ("store.staged", "store.synced", "store.linked", "store.directory_synced
 class Publisher:
     """Publishes spooled bodies; loop's thread only.
 
-    ``step`` is told each of `STEPS` in the thread that takes it; None costs nothing. ``forsake(number)`` is told of each
-    published file that nobody wants any more: its promise was cancelled.
+    ``step`` is told each of `STEPS` in the thread that takes it; None costs nothing. ``forsake(number)`` is told of
+    each published file that nobody wants any more: its promise was cancelled.
     """
 
     def __init__(

@@ -62,7 +62,6 @@ class Store:
         self._hashing = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="s3d-spool")
         self._syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3d-sync")
         self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="s3d-read")
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._publisher: Publisher | None = None
         self._pins: dict[int, int] = {}
         self._removable: set[int] = set()
@@ -125,19 +124,18 @@ class Store:
 
     # Writing.
 
-    def _started(self) -> Publisher:
+    def _running(self) -> Publisher:
         """The publisher of the running loop."""
-        if self._publisher is None:
-            self._loop = asyncio.get_running_loop()
-            self._publisher = Publisher(self._loop, self._syncing, self._forsake, sync=self.sync, step=self._steps)
-        return self._publisher
+        loop = asyncio.get_running_loop()
+        publisher = self._publisher
+        if publisher is None or publisher.loop is not loop:
+            publisher = Publisher(loop, self._syncing, self._forsake, sync=self.sync, step=self._steps)
+            self._publisher = publisher
+        return publisher
 
     def spool(self, done: Callable[[Spool, BaseException | None], object], inline_limit: int) -> Spool:
         """A sink for one body; see `Spool`."""
-        if self._loop is None:
-            self._started()
-        assert self._loop is not None
-        return Spool(self._staging, inline_limit, done, self._loop, self._hashing, self._pace)
+        return Spool(self._staging, inline_limit, done, self._running().loop, self._hashing, self._pace)
 
     def publish(self, spool: Spool, number: int, record: bytes) -> Promise:
         """Make a whole body durable as data file ``number``, with ``record`` in its trailer.
@@ -146,7 +144,7 @@ class Store:
         orphan of this boot. Cancelling the promise gives the file up. The spool stays the caller's to close, at any
         time. ValueError for a record above `trailer.MAX_RECORD_BYTES`.
         """
-        publisher = self._started()
+        publisher = self._running()
         xxh3 = spool.xxh3
         if xxh3 is None:
             raise RuntimeError("only a whole body can be published")
@@ -166,12 +164,11 @@ class Store:
 
         Files are opened when their turn comes and pinned until the body has ended, however it ends.
         """
-        self._started()
-        assert self._loop is not None
+        loop = self._running().loop
         numbers = [extent[0] for extent in extents]
         self.pin(numbers)
         try:
-            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), self._loop, self._reading)
+            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), loop, self._reading)
         except BaseException:
             self.unpin(numbers)
             raise
@@ -199,12 +196,6 @@ class Store:
                 free.append(number)
         if free:
             self.remove(free)
-
-    def body(self, extents):
-        numbers = [e[0] for e in extents]
-        self.pin(numbers)
-        self._started()
-        return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), self._loop, self._hashing)
 
     # Removing.
 

@@ -268,6 +268,62 @@ def test_the_checksum_of_a_multipart_upload_is_not_that_of_its_request_body() ->
     assert refused_late(plan(headers, GOOD, b"PUT", target + b"&partNumber=1"), [GOOD])[0] == FaultCode.BAD_DIGEST
 
 
+# --- bodies to keep --------------------------------------------------------------------------------------------------
+
+
+def kept(headers: Pairs, body: bytes) -> Upload:
+    return plan_upload(request(headers, len(body)), NO_LIMIT, None, keep=True)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 700), max_size=6))
+def test_a_body_to_keep_comes_out_plain_in_any_split(data: bytes, cuts: list[int]) -> None:
+    body = chunked(data, CRC32 + b":" + crc32_of(data) + b"\r\n")
+    upload = kept(chunked_headers(data), body)
+    assert run(upload, split(body, cuts)).body == data
+    assert (upload.forward_length, upload.decoded_length) == (len(data), len(data))
+
+
+@pytest.mark.parametrize("name", ALL_CHECKSUMS)
+def test_the_checksum_of_a_trailer_is_known_once_verified(name: bytes) -> None:
+    expected = digests(GOOD, [ALL_CHECKSUMS[name]])
+    body = chunked(GOOD, name + b":" + b64(expected[ALL_CHECKSUMS[name]]) + b"\r\n")
+    upload = kept(chunked_headers(GOOD, trailer=name), body)
+    assert upload.checksums == {}
+    assert run(upload, [body]).body == GOOD
+    assert upload.checksums == expected
+
+
+@pytest.mark.parametrize("name", ALL_CHECKSUMS)
+def test_the_checksum_of_a_header_is_known_once_verified(name: bytes) -> None:
+    expected = digests(GOOD, [ALL_CHECKSUMS[name]])
+    upload = kept([(name, b64(expected[ALL_CHECKSUMS[name]]))], GOOD)
+    assert run(upload, [GOOD]).body == GOOD
+    assert upload.checksums == expected
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-md5", b64(hashlib.md5(b"a good body to keep").digest()))]])
+def test_a_body_to_keep_without_a_checksum_gets_one(headers: Pairs) -> None:
+    data = b"a good body to keep"
+    upload = kept(headers, data)
+    assert run(upload, [data]).body == data
+    assert upload.checksums == digests(data, [Algorithm.CRC64NVME])
+
+
+def test_an_empty_body_to_keep_gets_a_checksum_at_once() -> None:
+    assert kept([], b"").checksums == {Algorithm.CRC64NVME: bytes(8)}
+
+
+def test_a_body_to_forward_gets_no_checksum_of_ours() -> None:
+    upload = plan([], GOOD)
+    run(upload, [GOOD])
+    assert upload.checksums == {}
+
+
+def test_the_end_of_a_bad_body_to_keep_is_never_passed_on() -> None:
+    body = chunked(WRONG, CRC32 + b":" + crc32_of(GOOD) + b"\r\n")
+    assert refused_late(kept(chunked_headers(GOOD), body), [body])[0] == FaultCode.BAD_DIGEST
+
+
 # --- empty bodies ----------------------------------------------------------------------------------------------------
 
 

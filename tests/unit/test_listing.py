@@ -339,6 +339,7 @@ def test_an_upload_marker_without_a_key_is_ignored() -> None:
 def test_parts_are_paged_by_number() -> None:
     assert parse_list_parts([(b"part-number-marker", b"3"), (b"max-parts", b"2")]) == (3, 2)
     assert parse_list_parts([]) == (0, 1000)
+    assert parse_list_parts([(b"part-number-marker", b"2147483647")]) == (10_000, 1000)
     assert parse_attribute_parts([(b"x-amz-max-parts", b"2"), (b"host", b"h")]) == (0, 2)
 
 

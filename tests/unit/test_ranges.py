@@ -6,6 +6,7 @@ import pytest
 
 from s3d.s3.errors import S3Error
 from s3d.s3.ranges import (
+    check_copy_size,
     check_part_read,
     content_range,
     parse_copy_range,
@@ -97,6 +98,13 @@ def test_a_copys_range_must_lie_inside_the_source() -> None:
 def test_a_part_that_is_copied_has_five_gibibytes_at_most() -> None:
     with pytest.raises(S3Error) as error:
         parse_copy_range(None, 5 * 2**30 + 1)
+    assert error.value.code == "InvalidRequest"
+
+
+def test_a_whole_copy_has_as_much_at_most() -> None:
+    check_copy_size(5 * 2**30)
+    with pytest.raises(S3Error) as error:
+        check_copy_size(5 * 2**30 + 1)
     assert error.value.code == "InvalidRequest"
 
 

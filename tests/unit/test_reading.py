@@ -109,6 +109,7 @@ def test_a_part_may_have_a_checksum() -> None:
         (complete(b"<Part/>"), "MalformedXML"),
         (complete(b"<Piece/>"), "MalformedXML"),
         (complete(b"<Part><PartNumber>0</PartNumber><ETag>a</ETag></Part>"), "InvalidArgument"),
+        (complete(b"<Part><PartNumber>10001</PartNumber><ETag>a</ETag></Part>"), "InvalidPart"),
         (complete(b"<Part><PartNumber>-3</PartNumber><ETag>a</ETag></Part>"), "InvalidArgument"),
         (
             complete(

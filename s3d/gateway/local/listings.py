@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from s3d._core.listing import list_entries
 from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
@@ -17,6 +18,7 @@ class ListOperations:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._owner = documents.owner_element(house.owner).encode()
 
     def list_objects(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
@@ -57,8 +59,7 @@ class ListOperations:
     def list_object_versions(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html"""
         query, page = self._page(request, context, listing.parse_list_versions(request.params or ()))
-        owner = self._house.owner
-        rows = b"".join(documents.version_row(key, item, owner=owner, encode=query.encode) for key, item in page.items)
+        rows = list_entries(page.items, encode=query.encode, owner=self._owner, versions=True)
         body = documents.list_object_versions(
             request.bucket,
             rows=rows,
@@ -110,5 +111,4 @@ class ListOperations:
             return query, query.page(cursor)
 
     def _rows(self, page: listing.Page[Generation], query: listing.ObjectsQuery) -> bytes:
-        owner = self._house.owner if query.fetch_owner else None
-        return b"".join(documents.object_row(key, item, owner=owner, encode=query.encode) for key, item in page.items)
+        return list_entries(page.items, encode=query.encode, owner=self._owner if query.fetch_owner else b"")
