@@ -6,9 +6,10 @@ from collections.abc import Awaitable
 from email.utils import formatdate
 from functools import partial
 
+from s3d._core.hot import WholeObjects
 from s3d._core.promise import Promise
 from s3d._core.request import Request
-from s3d._core.response import Response
+from s3d._core.response import Response, head_block
 from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
@@ -21,13 +22,6 @@ from s3d.objects.engine import Check, Draft
 from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
 from s3d.s3.errors import S3Error
 
-# A request with none of these headers, and no query, asks for a whole object without conditions.
-_SPECIAL = frozenset((
-    b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"x-amz-checksum-mode",
-    b"x-amz-expected-bucket-owner", b"x-amz-server-side-encryption-customer-algorithm",
-))  # fmt: skip
-
-
 class ObjectOperations:
     """Operations on single objects."""
 
@@ -35,30 +29,22 @@ class ObjectOperations:
         self._house = house
         self._engine = house.engine
         self._index = house.engine.index
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        self.get_object = WholeObjects(
+            cached=self._index.cached,
+            heads=self._heads,
+            body=self._engine.body,
+            read=self._read,
+            check=refuse_body_hash,
+        )
 
     # Reading.
 
-    def get_object(self, request: Request, context: SigningContext | None) -> Answer:
-        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
-        entry = self._index.cached(request.bucket, request.key)
-        if entry is None or request.query or request.content_length:
-            return self._read(request, context)
-        for name, _ in request.headers:
-            if name in _SPECIAL:
-                return self._read(request, context)
-        if context is not None:
-            refuse_body_hash(context)
-        generation = entry.generation
-        head = entry.memo
-        if head is None:
-            head = entry.memo = b"".join(
-                b"%b: %b\r\n" % header for header in [(b"Server", b"s3d"), *self._headers(generation)]
-            )
-        raw = b"%bx-amz-request-id: %b\r\n" % (head, request.request_id.encode())
-        body = entry.body
-        if body is None:
-            body = self._engine.body(generation)
-        return Response.prebuilt(200, raw, body, generation.size_bytes)
+    def _heads(self, generation: Generation) -> tuple[bytes, bytes]:
+        """The header lines of a whole object, without its checksum and with it."""
+        plain = [(b"Server", b"s3d"), *self._headers(generation)]
+        checksum = generation.checksum
+        return head_block(plain), head_block([*plain, *(checksum_headers(checksum) if checksum is not None else ())])
 
     def head_object(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
