@@ -1,27 +1,32 @@
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, final
 
 from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d._core.stage import Stage
 
-_Generation = TypeVar("_Generation")
-
-class _Entry(Protocol[_Generation]):
+@final
+class Entry:
     @property
-    def generation(self) -> _Generation: ...
+    def generation(self) -> Any: ...
     @property
     def body(self) -> bytes | None: ...
     memo: Any
+    seen: bool
+    @property
+    def size_bytes(self) -> int: ...
+    def __init__(self, generation: Any, body: bytes | None, size_bytes: int) -> None: ...
 
+@final
 class WholeObjects:
     def __init__(
         self,
+        entries: dict[bytes, Entry],
         *,
-        cached: Callable[[str, bytes], _Entry[_Generation] | None],
-        heads: Callable[[_Generation], tuple[bytes, bytes]],
-        body: Callable[[_Generation], bytes | Stage],
+        cached: Callable[[str, bytes], Entry | None],
+        heads: Callable[[Any], tuple[bytes, bytes]],
+        body: Callable[[Any], bytes | Stage],
         read: Callable[[Request, SigningContext | None], Response],
         check: Callable[[SigningContext], object],
     ) -> None: ...

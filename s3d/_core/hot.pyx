@@ -4,7 +4,11 @@ Its response is a head that was made once for each object, the request's id, and
 goes the long way through `s3d.gateway`.
 """
 
+from cython cimport final
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem
+from cpython.ref cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.string cimport memcmp, memcpy
 
@@ -57,17 +61,57 @@ cdef int kind_of(list headers) except -1:
     return kind
 
 
+@final
+cdef class Entry:
+    """One object in memory. Immutable but for ``memo`` and ``seen``.
+
+    ``body`` is the inline body, checked, or None where the bytes lie in data files; ``memo`` is whatever the caller
+    wants to keep beside the object, such as the finished head of its response: at most some hundred bytes. It goes
+    with the entry, so it never outlives the generation. ``seen`` says that it was used, ``size_bytes`` what it counts
+    against the memory's bound.
+    """
+    cdef readonly object generation
+    cdef readonly bytes body
+    cdef public object memo
+    cdef public bint seen
+    cdef readonly Py_ssize_t size_bytes
+
+    def __init__(self, generation, bytes body, Py_ssize_t size_bytes):
+        self.generation = generation
+        self.body = body
+        self.size_bytes = size_bytes
+
+
+cdef Entry entry_of(object entries, str bucket, bytes key):
+    """What ``entries`` have under the bucket's name, NUL and the key; None if nothing."""
+    cdef Py_ssize_t size = 0
+    cdef const char *name = PyUnicode_AsUTF8AndSize(bucket, &size)
+    cdef bytes row_key = PyBytes_FromStringAndSize(NULL, size + 1 + PyBytes_GET_SIZE(key))
+    cdef char *out = PyBytes_AS_STRING(row_key)  # nobody else has seen it yet
+    cdef PyObject *found
+    memcpy(out, name, size + 1)  # its NUL with it
+    memcpy(out + size + 1, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+    found = PyDict_GetItem(entries, row_key)
+    return None if found is NULL else <Entry>found
+
+
+@final
 cdef class WholeObjects:
     """Answers GetObject from memory where it can.
 
-    ``cached(bucket, key)`` finds an object with the attributes of `s3d.index.memory.Entry`, or None. Its ``memo``
-    becomes what ``heads(generation)`` makes: the header lines of an answer, and the same with the object's checksum.
+    ``entries`` are the objects in memory, each an `Entry` under the bucket's name, NUL and the key; others are brought
+    by ``cached(bucket, key)``, which returns None if there is no such object. An entry's ``memo`` becomes what
+    ``heads(generation)`` makes: the header lines of an answer, and the same with the object's checksum.
     ``body(generation)`` brings a body that does not lie in the entry; ``read(request, context)`` answers everything
     else, ``check(context)`` raises for a request that is signed for a body.
     """
+    cdef object _entries       # a dict, or a subclass that looks up as one
     cdef object _cached, _heads, _body, _read, _check
 
-    def __init__(self, *, cached, heads, body, read, check):
+    def __init__(self, entries, *, cached, heads, body, read, check):
+        if not isinstance(entries, dict):
+            raise TypeError("entries are a dict")
+        self._entries = entries
         self._cached = cached
         self._heads = heads
         self._body = body
@@ -77,6 +121,7 @@ cdef class WholeObjects:
     def __call__(self, Request request not None, SigningContext context):
         """The response; raises as ``read`` and ``check`` do."""
         cdef Response response
+        cdef Entry entry
         cdef bytes head, raw
         cdef const char *request_id
         cdef char *out
@@ -84,9 +129,14 @@ cdef class WholeObjects:
         cdef int kind = OTHER
         if PyBytes_GET_SIZE(request.query) == 0 and request.content_length == 0:
             kind = kind_of(request.headers)
-        entry = None if kind == OTHER else self._cached(request.bucket, request.key)
-        if entry is None:
+        if kind == OTHER:
             return self._read(request, context)
+        entry = entry_of(self._entries, request.bucket, request.key)
+        if entry is None:
+            entry = self._cached(request.bucket, request.key)
+            if entry is None:
+                return self._read(request, context)
+        entry.seen = True
         if context is not None and context.payload_hash != EMPTY_SHA256:
             self._check(context)
         memo = entry.memo

@@ -20,11 +20,12 @@ from typing import Final
 import xxhash
 from rocksdict import WriteBatch
 
+from s3d._core.hot import Entry
 from s3d._core.promise import Promise
 from s3d.crash_point import crash_point
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexBusy, IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
-from s3d.index.memory import Entry, Memory
+from s3d.index.memory import Memory
 from s3d.index.records import Bucket, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor, lost, sync_directory
 from s3d.index.rows import CACHE_BYTES, LOG_BYTES, WRITE_BUFFERS_BYTES, Rows, damaged
@@ -259,6 +260,11 @@ class Index(Transitions):
                 self._rows.directory, f"the body of generation {generation.number:016x} is not what was written"
             )
         return body
+
+    @property
+    def entries(self) -> dict[bytes, Entry]:
+        """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; set an entry's ``seen``."""
+        return self._memory.entries
 
     def cached(self, bucket: str, key: bytes) -> Entry | None:
         """What a GET needs, from memory if it can be; None if there is no such object.

@@ -19,7 +19,7 @@ from s3d._core.route import Router
 from s3d._core.sigv4 import SigningContext
 from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
-from s3d.gateway.gateway import Answer, Operations
+from s3d.gateway.gateway import Operations
 from s3d.index.errors import IndexBusy, IndexError_
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable

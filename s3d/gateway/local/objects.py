@@ -22,6 +22,7 @@ from s3d.objects.engine import Check, Draft
 from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
 from s3d.s3.errors import S3Error
 
+
 class ObjectOperations:
     """Operations on single objects."""
 
@@ -31,6 +32,7 @@ class ObjectOperations:
         self._index = house.engine.index
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
         self.get_object = WholeObjects(
+            self._index.entries,
             cached=self._index.cached,
             heads=self._heads,
             body=self._engine.body,
