@@ -75,10 +75,13 @@ def _open_files() -> dict[int, str]:
 
 
 @pytest.fixture(autouse=True)
-def no_leaked_files() -> Iterator[None]:
+def no_leaked_files(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test after which this process holds more file descriptors than before."""
     before = _open_files()
     yield
+    if request.node.get_closest_marker("xfail") is not None:
+        # A test that fails as it should keeps its connection in the traceback.
+        return
     leaked = {fd: name for fd, name in _open_files().items() if before.get(fd) != name}
     deadline = time.monotonic() + 5
     while leaked and time.monotonic() < deadline:

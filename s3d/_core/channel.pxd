@@ -57,7 +57,7 @@ cdef class Channel:
     # For subclasses: what to do on the wire.
     cdef int send(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int send_bytes(self, bytes data) except -1
-    cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1
+    cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size, bint more) except -1
     cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1
     cdef int uncork(self) except -1
     cdef double unsent_for(self, double now) except -1

@@ -100,14 +100,14 @@ cdef class Channel:
     def connection_made(self, transport):
         self.transport = transport
         self.progress_s = monotonic()
-        # Say stop at the first byte that waits, go when none does. (uvloop's TLS transport takes a high mark of 0 for
-        # "stop when empty as well", and then never says go.)
-        transport.set_write_buffer_limits(1, 0)
         endpoint = transport.get_extra_info("socket")
         if endpoint is not None:
             self.watched_fd = endpoint.fileno()
         if transport.get_extra_info("ssl_object") is None:
             self.fd = self.watched_fd
+        # Say stop at the first byte that waits, go when none does. (uvloop's TLS transport takes a high mark of 0 for
+        # "stop when empty as well", and then never says go.)
+        transport.set_write_buffer_limits(0 if self.fd >= 0 else 1, 0)
         self.opened()
 
     def connection_lost(self, error):
@@ -208,12 +208,12 @@ cdef class Channel:
         self.sent_bytes += size
         return self._transmit(<const uint8_t *><char *>data, size, 0, data)
 
-    cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size) except -1:
-        """As `send`, not waiting for the end of the loop's turn."""
+    cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size, bint more) except -1:
+        """As `send`, not waiting for the end of the loop's turn; ``more``: the caller sends on in the same call."""
         if self.lost or self.mute or size == 0:
             return 0
         self.sent_bytes += size
-        return self._transmit(data, size, 0, None)
+        return self._transmit(data, size, MSG_MORE if more else 0, None)
 
     cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1:
         """Send what is corked and then up to ``size`` bytes of a file from ``offset``, without a copy through us.

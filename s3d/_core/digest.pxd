@@ -43,7 +43,7 @@ cdef class Digests:
     cdef int add(self, int algorithm) except -1
     cdef int update(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef bytes digest(self, int algorithm)
-    cdef dict checksums(self)
+    cdef dict additional(self)
     cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1
     cdef int expect_sha256(self, bytes payload_hash) except -1
     cdef int expect_checksum(self, bytes name, bytes value) except -1

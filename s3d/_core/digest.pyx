@@ -166,7 +166,7 @@ cdef class Digests:
                 self._results[key] = updater.digest()
         return self._results[algorithm]
 
-    cdef dict checksums(self):
+    cdef dict additional(self):
         """{Algorithm: digest} of the additional checksum, empty if there is none; ends the digests."""
         return {} if self._checksum < 0 else {Algorithm(self._checksum): self.digest(self._checksum)}
 

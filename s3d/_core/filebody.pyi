@@ -1,6 +1,7 @@
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from os import PathLike
 
 from s3d._core.stage import Stage
 
@@ -26,3 +27,4 @@ class FileBody(Stage):
     def _prepared(self, future: Future[None]) -> None: ...
 
 def extents_of_range(extents: list[tuple[int, int, int]], start: int, size: int) -> list[tuple[int, int, int]]: ...
+def open_to_read(path: str | bytes | PathLike[str], may_wait: bool = True) -> int: ...

@@ -16,8 +16,9 @@ pressure may evict pages again; they are not asked about a second time, so that 
 
 import errno as errors
 import logging
+import os
 
-from libc.errno cimport EAGAIN, EINTR, ENOSYS, EOPNOTSUPP, EPERM, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, errno
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from s3d._core.channel cimport FILE_ENDED, Channel
@@ -39,6 +40,9 @@ cdef extern from "<unistd.h>" nogil:
 cdef extern from "<fcntl.h>" nogil:
     int posix_fadvise(int fd, off_t offset, off_t size, int advice)
     int POSIX_FADV_WILLNEED
+    int O_RDONLY
+    int O_CLOEXEC
+    int AT_FDCWD
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -53,10 +57,21 @@ cdef extern from *:
     #ifndef __NR_cachestat
     #define __NR_cachestat 451  /* the same on every architecture; Linux 6.5 */
     #endif
+    #ifndef __NR_openat2
+    #define __NR_openat2 437  /* likewise; Linux 5.6 */
+    #endif
+    struct s3d_open_how { uint64_t flags, mode, resolve; };
+    #define S3D_RESOLVE_CACHED 0x20  /* from <linux/openat2.h>, Linux 5.12 */
     struct s3d_range { uint64_t offset, size; };
     struct s3d_pages { uint64_t cached, dirty, writeback, evicted, recently_evicted; };
     """
     const long NR_cachestat "__NR_cachestat"
+    const long NR_openat2 "__NR_openat2"
+    const uint64_t RESOLVE_CACHED "S3D_RESOLVE_CACHED"
+    struct OpenHow "s3d_open_how":
+        uint64_t flags
+        uint64_t mode
+        uint64_t resolve
     struct PageRange "s3d_range":
         uint64_t offset
         uint64_t size
@@ -73,7 +88,7 @@ cdef int64_t _TURN_SIZE = 1048576
 # What a thread reads ahead of the loop at a time, and what it asks the disk for meanwhile.
 cdef int64_t _READ_THROUGH_SIZE = 1048576
 cdef int64_t _WILLNEED_SIZE = 4194304
-# Held by a transport whose socket is full; more than uvloop's high-water mark of one byte.
+# Held by a transport whose socket is full.
 cdef Py_ssize_t _SLIVER_SIZE = 4096
 # Where the kernel does not count cached pages, every so many bytes are probed: the least that it reads ahead.
 cdef int64_t _PROBE_STEP = 131072
@@ -84,6 +99,8 @@ cdef uint8_t _span[_SPAN_SIZE]
 
 # Whether cachestat(2) is there: not before Linux 6.5, nor under a seccomp filter that does not know it.
 cdef bint _counts_pages = True
+# Whether openat2(2) knows RESOLVE_CACHED.
+cdef bint _opens_cached = True
 
 
 cdef Py_ssize_t _pread(int fd, uint8_t *data, Py_ssize_t size, int64_t offset, int flags) noexcept nogil:
@@ -110,6 +127,33 @@ cdef int64_t _read_through(int fd, int64_t offset, int64_t size) noexcept nogil:
             return -errno if got < 0 else seen
         seen += got
     return seen
+
+
+def open_to_read(path, bint may_wait=True):
+    """A descriptor of the file at ``path``, for reading; the caller's to close.
+
+    Without ``may_wait`` it is opened only if nothing on the path has to be read from the disk, else `BlockingIOError`;
+    where the kernel cannot tell (openat2(2) with RESOLVE_CACHED, Linux 5.12) it is opened in any case.
+    """
+    global _opens_cached
+    cdef OpenHow how
+    cdef bytes name
+    cdef int fd
+    if may_wait or not _opens_cached:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    name = os.fsencode(path)
+    if 0 in name:
+        raise ValueError("embedded null byte")
+    how.flags = O_RDONLY | O_CLOEXEC
+    how.mode = 0
+    how.resolve = RESOLVE_CACHED
+    fd = syscall(NR_openat2, AT_FDCWD, <const char *>name, &how, sizeof(how))
+    if fd >= 0:
+        return fd
+    if errno in (ENOSYS, EPERM, EINVAL):
+        _opens_cached = False
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    raise OSError(errno, os.strerror(errno), path)
 
 
 def extents_of_range(list extents not None, int64_t start, int64_t size):
@@ -145,8 +189,8 @@ cdef class FileBody(Stage):
     ``opener(number)`` returns a descriptor that this stage owns and closes; a file is opened when its first byte is
     due, and once for successive extents in it. It is called on the loop's thread; if that would wait for the disk it
     may raise `BlockingIOError`, and is then called again from a thread of ``executor``. ``done()`` is called exactly
-    once, on the loop's thread, when the body has ended in whichever way and all its descriptors are closed: at once,
-    or when the thread that works on one returns.
+    once, when the body has ended in whichever way and all its descriptors are closed: at once, or when the thread that
+    works on one returns. That is on the loop's thread, unless the loop has closed by then.
 
     A file that ends before its extent does, or cannot be read, fails the chain: before the first byte of an answer the
     client is told so, after it the connection breaks.
@@ -177,9 +221,9 @@ cdef class FileBody(Stage):
             c_close(self.fd)
 
     def __del__(self):
-        # Nobody connected or discarded it.
-        if not self.ended:
-            self._end()
+        # Nobody connected or discarded it, or the loop ended before it heard from a thread.
+        self.ended = True
+        self._release()
 
     # The chain.
 
@@ -233,8 +277,9 @@ cdef class FileBody(Stage):
 
     cdef int _flow(self) except -1:
         """Hand over bytes until there are none, nobody takes them, the disk must be waited for, or others are due."""
-        cdef Channel channel = self.answer.channel if self.answer is not None else None
-        cdef bint direct = channel is not None and channel.fd >= 0 and not self.answer.chunked
+        cdef Outgoing answer = self.answer
+        cdef Channel channel = answer.channel if answer is not None else None
+        cdef bint direct = channel is not None and channel.fd >= 0 and not answer.chunked
         cdef int64_t budget = _TURN_SIZE
         cdef int64_t size
         cdef Py_ssize_t moved
@@ -265,22 +310,24 @@ cdef class FileBody(Stage):
                 size = min(size, self.read_until - self.offset)
             elif not self._cached(size):
                 return self._prepare_in_thread(size)
-            self.answer.send_head()
+            answer.send_head_ahead()
             moved = channel.send_file(self.fd, self.offset, size)
-            if moved > 0:
-                self._moved(moved)
-                budget -= moved
-                self.answer.left -= moved
-            elif moved == FILE_ENDED:
+            if moved == FILE_ENDED:
                 raise self._too_short()
-            elif not self.paused and not channel.lost and channel._direct():
+            if moved < 0:
+                if self.paused or channel.lost:
+                    continue
+                if not channel._direct():
+                    budget = 0  # what the transport has left goes out by the end of this turn
+                    continue
                 moved = self._read_span(min(size, <int64_t>_SLIVER_SIZE))
                 if moved == 0:
                     return 0
-                self._moved(moved)
-                budget -= moved
-                self.answer.left -= moved
-                channel.send_at_once(_span, moved)
+                channel.send_at_once(_span, moved, False)
+            budget -= moved
+            self._moved(moved)
+            if answer.left >= 0:
+                answer.left -= moved
         return 0
 
     cdef int _moved(self, int64_t size) except -1:
@@ -344,6 +391,7 @@ cdef class FileBody(Stage):
         cdef uint64_t last = <uint64_t>(self.offset + size - 1) // _PAGE_SIZE
         cdef int64_t at = self.offset
         cdef uint8_t probe
+        cdef Py_ssize_t got
         cdef bint counted = False
         if _counts_pages:
             pages.offset = self.offset
@@ -357,9 +405,12 @@ cdef class FileBody(Stage):
             elif errno == ENOSYS or errno == EPERM:
                 _counts_pages = False
         while True:
-            if _pread(self.fd, &probe, 1, at, RWF_NOWAIT) < 0:
+            got = _pread(self.fd, &probe, 1, at, RWF_NOWAIT)
+            if got < 0:
                 # A filesystem that cannot be asked this way has been asked the other way, or is read by threads.
                 return counted and errno == EOPNOTSUPP
+            if got == 0:
+                raise self._too_short()
             if at == self.offset + size - 1:
                 return True
             at = min(at + _PROBE_STEP, self.offset + size - 1)

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from s3d._core.request import Request
 from s3d._core.response import Response
@@ -18,11 +18,15 @@ class Entry:
     def size_bytes(self) -> int: ...
     def __init__(self, generation: Any, body: bytes | None, size_bytes: int) -> None: ...
 
+class _Source(Protocol):
+    @property
+    def entries(self) -> dict[bytes, Entry]: ...
+
 @final
 class WholeObjects:
     def __init__(
         self,
-        entries: dict[bytes, Entry],
+        source: _Source,
         *,
         cached: Callable[[str, bytes], Entry | None],
         heads: Callable[[Any], tuple[bytes, bytes]],

@@ -89,6 +89,8 @@ cdef Entry entry_of(object entries, str bucket, bytes key):
     cdef bytes row_key = PyBytes_FromStringAndSize(NULL, size + 1 + PyBytes_GET_SIZE(key))
     cdef char *out = PyBytes_AS_STRING(row_key)  # nobody else has seen it yet
     cdef PyObject *found
+    if not isinstance(entries, dict):
+        raise TypeError("entries are a dictionary")
     memcpy(out, name, size + 1)  # its NUL with it
     memcpy(out + size + 1, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
     found = PyDict_GetItem(entries, row_key)
@@ -99,19 +101,16 @@ cdef Entry entry_of(object entries, str bucket, bytes key):
 cdef class WholeObjects:
     """Answers GetObject from memory where it can.
 
-    ``entries`` are the objects in memory, each an `Entry` under the bucket's name, NUL and the key; others are brought
-    by ``cached(bucket, key)``, which returns None if there is no such object. An entry's ``memo`` becomes what
+    ``source.entries``, a dictionary, are the objects in memory at the moment, each an `Entry` under the bucket's name,
+    NUL and the key; others are brought by ``cached(bucket, key)``, which returns None if there is no such object. An entry's ``memo`` becomes what
     ``heads(generation)`` makes: the header lines of an answer, and the same with the object's checksum.
     ``body(generation)`` brings a body that does not lie in the entry; ``read(request, context)`` answers everything
     else, ``check(context)`` raises for a request that is signed for a body.
     """
-    cdef object _entries       # a dict, or a subclass that looks up as one
-    cdef object _cached, _heads, _body, _read, _check
+    cdef object _source, _cached, _heads, _body, _read, _check
 
-    def __init__(self, entries, *, cached, heads, body, read, check):
-        if not isinstance(entries, dict):
-            raise TypeError("entries are a dict")
-        self._entries = entries
+    def __init__(self, source, *, cached, heads, body, read, check):
+        self._source = source
         self._cached = cached
         self._heads = heads
         self._body = body
@@ -131,7 +130,7 @@ cdef class WholeObjects:
             kind = kind_of(request.headers)
         if kind == OTHER:
             return self._read(request, context)
-        entry = entry_of(self._entries, request.bucket, request.key)
+        entry = entry_of(self._source.entries, request.bucket, request.key)
         if entry is None:
             entry = self._cached(request.bucket, request.key)
             if entry is None:

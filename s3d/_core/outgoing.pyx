@@ -26,6 +26,14 @@ cdef class Outgoing(Stage):
             return 0
         return self.channel.send(<const uint8_t *><char *>head, len(head))
 
+    cdef int send_head_ahead(self) except -1:
+        """As `send_head`, for a source that sends on past this stage in the same call."""
+        cdef bytes head = self.head
+        self.head = None
+        if head is None:
+            return 0
+        return self.channel.send_at_once(<const uint8_t *><char *>head, len(head), True)
+
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         cdef Channel channel = self.channel
         cdef bytes head

@@ -247,11 +247,9 @@ cdef class RequestReader:
             self.hosts += 1
             self.host = value
         elif size == 6 and lower == b"expect":
+            # S3 ignores any other expectation; a server may (RFC 9110 §10.1.1).
             if value.lower() == b"100-continue":
                 self.expects_continue = True
-            else:
-                self._refuse(FaultCode.INVALID_ARGUMENT, "The Expect header asks for something unknown: "
-                             f"{value.decode('latin-1')}.")
         elif size == 10 and lower == b"connection":
             self.names_connection = True
         elif size == 14 and lower == b"content-length":

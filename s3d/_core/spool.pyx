@@ -5,6 +5,7 @@ A body is gathered in blocks of `BLOCK_SIZE`. One that fits into a single block 
 (O_TMPFILE), to which full blocks are written, inline while the page cache takes them and in the worker when the disk
 blocks (`Pace`), while the worker computes MD5 and XXH3 of the blocks in their order. MD5 bounds everything (0.5 to
 0.8 GB/s), so it overlaps with receiving and writing; at most `MAX_QUEUED` blocks wait for it, then the chain pauses.
+Memory: one block per body and `MAX_QUEUED_ALL` for all together.
 
 Threads: everything runs on the event loop's thread but `_work`, of which at most one runs per spool. The worker alone
 touches the hashers and, while it runs, the blocks it has taken; it looks at `closed` between two blocks. Whoever closes
@@ -40,11 +41,13 @@ cdef extern from "native_file.h":
     void s3d_begin_writeback(int fd, int64_t offset, int64_t size) nogil
     int s3d_directory_sync(s3d_directory *directory, const char *path) nogil
     int s3d_unlink "unlink"(const char *path) nogil
+    int s3d_close "close"(int fd) nogil
 
 BLOCK_SIZE = 262144       # what one read of a body brings at most (channel.pyx)
 TEMPORARY_PREFIX = f".{time.time_ns():x}-"   # of this process's files that need a name; a pid may come again
 cdef Py_ssize_t _BLOCK_SIZE = BLOCK_SIZE
-cdef Py_ssize_t MAX_QUEUED = 4
+cdef Py_ssize_t MAX_QUEUED = 4             # blocks that wait for one spool's worker
+cdef Py_ssize_t MAX_QUEUED_ALL = 128       # of all spools, 32 MiB; above it each may have one
 cdef Py_ssize_t HASHED_INLINE = 65536      # MD5 of it takes 100 µs, to a thread and back 60
 cdef Py_ssize_t MAX_SPARE = 32             # 8 MiB kept for the next bodies
 cdef int64_t WRITEBACK_SIZE = 8388608
@@ -53,6 +56,7 @@ cdef object _md5_maker = hashlib.md5
 cdef object _xxh3_of = xxhash.xxh3_64_intdigest
 cdef list _spare = []                      # blocks that nobody uses, last used last; guarded by the GIL
 cdef int64_t _named_count = 0
+cdef Py_ssize_t _queued = 0                # blocks in the queues of all spools; guarded by the GIL
 
 
 cdef class Block:
@@ -72,6 +76,10 @@ cdef Block take_block(int64_t offset):
     block.offset = offset
     block.written = False
     return block
+
+
+cdef Py_ssize_t queue_limit() noexcept:
+    return MAX_QUEUED if _queued < MAX_QUEUED_ALL else 1
 
 
 cdef int give_block(Block block) except -1:
@@ -149,10 +157,10 @@ cdef class Spool(Stage):
     """Takes one body in; made by `s3d.store.Store.spool`.
 
     ``directory``: where the file comes to be, on the file system where it will be published. ``inline_limit``: bytes
-    up to which a body is kept as `body`. ``done(spool, None)`` is called once, on the loop, when the body was whole
-    and its digests are made; ``done(spool, error)`` once when it will never be: what the chain failed with, or an
-    OSError that names the path; the spool is closed then. The owner calls `close` when it is done with it, at any
-    time: before ``done``, it cancels the body, and ``done`` is not called.
+    up to which a body is kept as `body`, at most `BLOCK_SIZE`. ``done(spool, None)`` is called once, on the loop, when
+    the body was whole and its digests are made; ``done(spool, error)`` once when it will never be: what the chain
+    failed with, or an OSError that names the path; the spool is closed then. The owner calls `close` when it is done
+    with it, at any time: before ``done``, it cancels the body, and ``done`` is not called.
     """
 
     def __cinit__(self):
@@ -167,6 +175,8 @@ cdef class Spool(Stage):
         self._pace = pace if pace is not None else Pace()
 
     def __dealloc__(self):
+        global _queued
+        _queued -= self._waiting
         if self.fd >= 0:
             os.close(self.fd)
             if self.temporary is not None:
@@ -219,6 +229,7 @@ cdef class Spool(Stage):
 
     cdef int _flush(self) except -1:
         """Hand the block on: to the file, if the body has one by now or needs one, and to the worker."""
+        global _queued
         cdef Block block = self._block
         if self._md5 is None:
             self._md5 = _md5_maker(usedforsecurity=False)
@@ -232,8 +243,10 @@ cdef class Spool(Stage):
             if not self._pace.slow and (self.fd >= 0 or not self._busy):
                 self._write_block(block)
         self._queue.append(block)
+        _queued += 1
+        self._waiting += 1
         self._start()
-        if not self._ending and not self._paused and len(self._queue) >= MAX_QUEUED:
+        if not self._ending and not self._paused and len(self._queue) >= queue_limit():
             self._paused = True
             Stage.pause(self)
         return 0
@@ -269,7 +282,7 @@ cdef class Spool(Stage):
 
     def _drained(self):
         """There is room in the queue again."""
-        if self._paused and not self.closed and len(self._queue) < MAX_QUEUED:
+        if self._paused and not self.closed and len(self._queue) < queue_limit():
             self._paused = False
             Stage.resume(self)
 
@@ -327,9 +340,12 @@ cdef class Spool(Stage):
 
     cdef int _drop(self) except -1:
         """Let go of file and blocks, unless a worker is at them; it comes by again."""
+        global _queued
         if self._busy:
             return 0
         self.body = None
+        _queued -= self._waiting
+        self._waiting = 0
         self._queue = None
         if self._block is not None:
             block, self._block = self._block, None
@@ -392,9 +408,12 @@ cdef class Spool(Stage):
         return 0
 
     def _work(self):
+        global _queued
         cdef Block block
+        cdef Py_ssize_t turns = MAX_QUEUED    # then it is another spool's turn
         try:
-            while self._queue and not self.closed:
+            while self._queue and not self.closed and turns:
+                turns -= 1
                 block = self._queue[0]
                 if not block.written:
                     self._write_block(block)
@@ -404,6 +423,8 @@ cdef class Spool(Stage):
                 if self._pace.early and block.offset - self._writing_back >= WRITEBACK_SIZE:
                     self._write_back(block.offset)
                 self._queue.popleft()
+                _queued -= 1
+                self._waiting -= 1
                 if block is not self._block:
                     give_block(block)
                 if self._paused and len(self._queue) == MAX_QUEUED // 2:
@@ -421,7 +442,7 @@ cdef class Spool(Stage):
     def publish(self, Directory directory not None, str name not None, bytes trailer not None, bint sync, step=None):
         """Append ``trailer``, sync the file, give it the ``name`` in ``directory``, which must be free, and sync that.
 
-        Blocking, in a thread, between `lease` and `release`; afterwards the spool holds nothing that was not published.
+        Blocking, in a thread, between `lease` and `release`; afterwards `fd` is closed.
         Raises OSError with the path; the file is then given up, and nothing that failed is tried again: after a failed
         fdatasync the kernel may have dropped what it could not write, and the next one would succeed.
 
@@ -471,12 +492,16 @@ cdef class Spool(Stage):
                     result = s3d_directory_sync(native, parent) if sync else 0
                     if result < 0:
                         s3d_unlink(final)
+                    else:
+                        s3d_close(fd)
                     taken = 4
             if result < 0:
                 self._error = os_error(result, path)
                 raise self._error
             if taken >= 3:
                 self.temporary = None
+            if taken == 4:
+                self.fd = -1
             if step is not None:
                 step(taken - 1)
 

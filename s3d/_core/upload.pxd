@@ -34,4 +34,5 @@ cdef class Upload(Stage):
     cdef int _drop_held(self) except -1
 
 
-cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext context, bint keep=?)
+cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext context, bint keep=?,
+                         int checksum=?)

@@ -9,7 +9,7 @@ it always does for a plain Content-Length body and mostly for a small aws-chunke
 
 A body that came with a trailer goes on as STREAMING-UNSIGNED-PAYLOAD-TRAILER with the same trailer, so that the remote
 checks the client's own checksum over what it stored; any other goes on plain. A body to keep (``keep``) always goes on
-plain, and has a checksum made if it brought none: S3 stores CRC64NVME with an object whose client chose none.
+plain, and has ``checksum`` made if it brought none: S3 stores CRC64NVME with an object whose client chose none.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
@@ -57,7 +57,7 @@ cdef class Upload(Stage):
 
         It is what the client announced in a header or trailer; else, of a body to keep, CRC64NVME; else empty.
         """
-        return self.digests.checksums() if self.verified and self.digests is not None else {}
+        return self.digests.additional() if self.verified and self.digests is not None else {}
 
     cdef int connect(self, Stage down) except -1:
         """As any stage; but a Spool below, which computes the MD5 anyway, also compares it with Content-MD5."""
@@ -186,7 +186,8 @@ cdef class Upload(Stage):
         return 0
 
 
-cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext context, bint keep=False):
+cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext context, bint keep=False,
+                         int checksum=Algorithm.CRC64NVME):
     """The stage that the body of ``request`` has to go through; `Request.body` is not touched.
 
     ``max_size``: bytes that the decoded body may have. ``context``: the request's verified signature, None if none
@@ -270,8 +271,8 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
         if upload.digests is None:
             upload.digests = Digests.__new__(Digests)
         if upload.digests._checksum < 0:
-            upload.digests._checksum = Algorithm.CRC64NVME
-            upload.digests.add(Algorithm.CRC64NVME)
+            upload.digests._checksum = checksum
+            upload.digests.add(checksum)
     if upload.digests is not None and upload.digests._wanted == 0:
         upload.digests = None
 

@@ -47,6 +47,7 @@ class Standalone:
             "HeadBucket": buckets.head_bucket,
             "DeleteBucket": buckets.delete_bucket,
             "GetBucketLocation": buckets.get_bucket_location,
+            "GetBucketVersioning": buckets.get_bucket_versioning,
             "ListObjects": lists.list_objects,
             "ListObjectsV2": lists.list_objects_v2,
             "ListObjectVersions": lists.list_object_versions,

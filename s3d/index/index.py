@@ -88,7 +88,7 @@ class Index(Transitions):
         """Nothing was there before."""
         self.behind = False
         """Changes that had been durable are not there any more."""
-        self._memory = Memory(memory_bytes)
+        self._memory_bytes = memory_bytes
         self._scans: weakref.WeakSet[RowScan] = weakref.WeakSet()
         self.boot = 0
         """Number of this start; it has never been used before."""
@@ -114,7 +114,7 @@ class Index(Transitions):
         opens a log that is damaged below what had been durable, without what follows the damage; `behind` is true
         then, and the files as they were are kept. The number of this start will be greater than ``boot_above``,
         whatever the index says. ``on_loss`` is called, before anything is written, when changes that had been durable
-        are not there any more.
+        are not there any more, or when the index knows of no start as late as ``boot_above``.
 
         Raises `IndexInUse`, `IndexDamaged`, `IndexTooNew`, `IndexTooOld` or `IndexFailed`.
         """
@@ -149,11 +149,11 @@ class Index(Transitions):
                 raise damaged(database, "RocksDB opened it with fewer changes than had been durable")
             if self.behind and self._on_loss is not None:
                 self._on_loss()
-            self._start(rows, floor)
             if self.fresh:
-                # RocksDB sees to the names in its own directory.
+                # Before the floor, which must not outlive what it tells of. RocksDB sees to its own directory.
                 sync_directory(directory)
                 sync_directory(directory.parent)
+            self._start(rows, floor)
         except OSError as error:
             rows.close()
             raise IndexFailed(directory, f"cannot be written ({error.strerror})") from error
@@ -162,10 +162,16 @@ class Index(Transitions):
             raise
         self._rows = rows
         self._floor = floor
-        self._view = View(rows)
-        self._flusher = Flusher(self._flush, floor.write if self.sync else None)
-        self._commits = Commits(self._flusher, self._begin, self._publish)
         self._durable_sequence = rows.sequence()
+        # Reads may run while another thread opens it anew: what was read from the old view is not kept beside the new.
+        self._view = View(rows)
+        self._memory = Memory(self._memory_bytes)
+        self.entries: dict[bytes, Entry] = self._memory.entries
+        """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; they set an entry's ``seen``.
+        Another dictionary when the index was opened anew."""
+        self._flusher = Flusher(self._flush, floor.write if self.sync else None)
+        # Last, because it lets changes in.
+        self._commits = Commits(self._flusher, self._begin, self._publish)
         self._warn()
 
     def _warn(self) -> None:
@@ -197,7 +203,11 @@ class Index(Transitions):
         else:
             self.fresh = True
         # Opened again in the same process, the boot and its counters go on.
-        known = max(self.boot, self._boot_above, number_of(boot) if boot is not None else 0)
+        stored = number_of(boot) if boot is not None else 0
+        if self._counter == 0 and stored < self._boot_above and self._on_loss is not None:
+            # Files know of a later start than the index does: it is new, or an older one, put back.
+            self._on_loss()
+        known = max(self.boot, self._boot_above, stored)
         self.boot = known + (1 if self._counter == 0 else 0)
         if self.boot > MAX_BOOT:
             raise IndexFailed(rows.directory, f"it has been started {MAX_BOOT} times and can number no more")
@@ -261,22 +271,20 @@ class Index(Transitions):
             )
         return body
 
-    @property
-    def entries(self) -> dict[bytes, Entry]:
-        """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; set an entry's ``seen``."""
-        return self._memory.entries
-
     def cached(self, bucket: str, key: bytes) -> Entry | None:
         """What a GET needs, from memory if it can be; None if there is no such object.
 
         An entry goes exactly when a change of its key becomes visible. ``entry.memo`` is the caller's.
         """
+        if "\0" in bucket:
+            # It would name an object of another bucket.
+            return None
         row_key = bucket.encode() + b"\0" + key
         entry = self._memory.get(row_key)
         if entry is not None:
             entry.seen = True
             return entry
-        row = self._view.get(Family.HEADS, head_key(bucket, key))
+        row = self._view.get(Family.HEADS, row_key)
         if row is None:
             return None
         generation = self._decoded(row)
@@ -369,7 +377,6 @@ class Index(Transitions):
         """
         self._try_disk()
         self._let_go()
-        self._memory.clear()
         try:
             self._rows.close()
         except IndexError_ as error:

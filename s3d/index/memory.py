@@ -52,7 +52,3 @@ class Memory:
         entry = self.entries.pop(key, None)
         if entry is not None:
             self.used_bytes -= entry.size_bytes
-
-    def clear(self) -> None:
-        self.entries.clear()
-        self.used_bytes = 0

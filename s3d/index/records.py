@@ -77,6 +77,8 @@ class Generation(msgspec.Struct, frozen=True, array_like=True):
     extents: tuple[Extent, ...] = ()
     parts: tuple[Part, ...] = ()
     """Empty unless the object was uploaded in parts."""
+    upload_id: str = ""
+    """Of the multipart upload that it was, so that completing that again can be answered again."""
 
 
 class Listed(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -28,7 +28,6 @@ import xxhash
 
 from s3d.crash_point import crash_point
 from s3d.index.errors import IndexDamaged
-from s3d.index.rows import Rows
 from s3d.index.wal import read_logs
 
 _SLOT: Final = struct.Struct("<8sII Q")
@@ -103,21 +102,13 @@ def lost(database: Path, floor: Floor, accept_loss: bool) -> bool:
     """
     logs = read_logs(database)
     known = max(floor.sequence, logs.durable)
-    if logs.last >= known and floor.legible:
-        return False
-    # The rows may be in tables, and the log a leftover: RocksDB knows.
-    rows = Rows(database, read_only=True)
-    try:
-        sequence = rows.sequence()
-    finally:
-        rows.close()
-    if sequence >= known:
+    if logs.last >= known:
         # Without a floor that can be read, nobody knows what else there was.
         return not floor.legible
     if logs.damage is not None and not accept_loss:
         raise IndexDamaged(
             logs.damage.path,
-            f"damaged at byte {logs.damage.offset_bytes}: changes {sequence + 1} to {known} were durable and cannot be"
+            f"damaged at byte {logs.damage.offset_bytes}: changes {logs.last + 1} to {known} were durable and cannot be"
             ' read; restore the index from a backup, or see docs/index.md, "Recovery"',
         )
     _keep(database)

@@ -73,5 +73,6 @@ def _commit(
         owner=draft.owner,
         storage_class=draft.storage_class,
         parts=(),
+        upload_id="",
     )
     return engine.replace(*target, copy, check, body=body)

@@ -133,8 +133,6 @@ def _open(directory: Path, sync: bool) -> tuple[Store, Index]:
     try:
         # What the index says of itself is doubted before it is written to: a crash in between must not hide a loss.
         index = Index.open(directory / "index", sync=sync, boot_above=store.highest_boot, on_loss=store.doubt)
-        if index.fresh and store.highest_boot:
-            store.doubt()
         store.begin(index.boot)
     except BaseException as error:
         if index is not None:

@@ -108,6 +108,11 @@ class Multipart:
                 return await engine.settled(self._index.put_part(upload.upload_id, part), part)
         raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
 
+    def completed(self, bucket: str, key: bytes, upload_id: str) -> Generation | None:
+        """The object that this upload has become, if it still is that."""
+        current = self._index.written_head(bucket, key)
+        return current if current is not None and current.upload_id == upload_id else None
+
     def abort(self, upload: Upload) -> Promise:
         """Give up an upload and its parts."""
         return self._engine.settled(self._index.abort_upload(upload), None)
@@ -149,5 +154,6 @@ class Multipart:
             storage_class=upload.storage_class,
             extents=joined(part.extents for part in chosen),
             parts=tuple(Part(part.number, part.size_bytes, part.checksum) for part in chosen),
+            upload_id=upload.upload_id,
         )
         return engine.settled(index.complete_upload(upload, generation), generation)

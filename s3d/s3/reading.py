@@ -276,18 +276,23 @@ _REGION = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _OLD_NAMES = {"EU": "eu-west-1"}
 
 
+def region_of(location: str) -> str:
+    """The region that a LocationConstraint names; "" for none."""
+    return _OLD_NAMES.get(location, location)
+
+
 def check_location(location: str, region: str) -> None:
     """Raise unless a bucket may be made in ``location`` here, where the region is ``region``.
 
-    InvalidLocationConstraint for what is no region's name, IllegalLocationConstraintException for another region's.
-    An empty one is the region's own.
+    InvalidLocationConstraint for what is no region's name, IllegalLocationConstraintException for another region's;
+    but us-east-1 takes any, as the endpoint of that name does at AWS. An empty one is the region's own.
     """
     if not location:
         return
-    named = _OLD_NAMES.get(location, location)
+    named = region_of(location)
     if not _REGION.fullmatch(named):
         raise S3Error("InvalidLocationConstraint", extra={"LocationConstraint": location})
-    if named != region:
+    if region not in (named, "us-east-1"):
         raise S3Error(
             "IllegalLocationConstraintException",
             f"The {location} location constraint is incompatible for the region specific endpoint this request was "

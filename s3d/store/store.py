@@ -56,7 +56,7 @@ class Store:
         self._trust = trust
         self._steps = step
         self._step = step or _no_step
-        self._staging = os.fspath(layout.data)
+        self._staging = os.fsencode(layout.data)
         self._pace = Pace(sync)
         self._directories = [Directory(path) for path in layout.shards()]
         self._hashing = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="s3d-spool")

@@ -27,13 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "s3d: looks at s3d itself, which the remote alone cannot answer for")
 
 
-if DIRECT:
-
-    @pytest.fixture(autouse=True)
-    def no_leaked_files() -> None:
-        """A test that fails as it should keeps its connection in the traceback."""
-
-
 def _lack(item: pytest.Item, setup: str) -> str | None:
     """Why the setup's remote cannot pass the test, if `LACKS` says so."""
     test, _, parameters = item.name.partition("[")

@@ -10,15 +10,9 @@ import pytest
 import uvloop
 
 from s3d._core.loadgen import Load
-from servers.certificates import self_signed
 
 # libuv opens a pipe for the whole process with its first loop: here, so that no test seems to leave it behind.
 uvloop.new_event_loop().close()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("size", [100, 5_000_001])

@@ -214,6 +214,17 @@ def test_a_volume_that_is_quick_again_is_written_inline(stand: Stand) -> None:
     assert not stand.pace.slow
 
 
+def test_a_worker_lets_others_have_a_turn(stand: Stand) -> None:
+    stand.source.feed(BYTES[:BLOCK_SIZE])
+    while len(stand.executor.jobs) < 1:
+        stand.source.feed(BYTES[:BLOCK_SIZE])
+    for _ in range(6):
+        stand.source.feed(BYTES[:BLOCK_SIZE])
+    stand.executor.run()
+    stand.turn()
+    assert len(stand.executor.jobs) == 1, "what is left waits for its turn in the pool"
+
+
 # Content-MD5.
 
 

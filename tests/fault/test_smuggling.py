@@ -116,7 +116,6 @@ HEADS = {
     "CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n",
     "CONNECT with a body": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\nContent-Length: 5\r\n\r\n",
     "CONNECT, chunked": b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "Expect something else": PUT + b"Expect: 200-ok\r\nContent-Length: 5\r\n\r\n",
 }
 
 BODIES = {

@@ -92,11 +92,7 @@ class Rig:
 
     def crash(self, copied: Path) -> None:
         """Go on with a copy of what is on the disk, as after kill -9."""
-        database = self.index._rows._database
-        assert database is not None
-        # A copy is no picture of one moment while tables come and go.
-        database.cancel_all_background(True)
-        shutil.copytree(self.directory, copied)
+        picture(self, copied)
         self.index.close()
         self.directory = copied
         self.index = Index.open(copied, sync=self.sync)
@@ -106,6 +102,22 @@ class Rig:
         # What settles a promise of a closed index may have been left in the loop.
         self.loop.run_until_complete(asyncio.sleep(0))
         self.loop.close()
+
+
+def picture(rig: Rig, copied: Path) -> None:
+    """Copy what an open index has on the disk. It takes no more changes after that."""
+    database = rig.index._rows._database
+    assert database is not None
+    # A copy is no picture of one moment while tables come and go.
+    database.cancel_all_background(True)
+    while True:
+        try:
+            shutil.copytree(rig.directory, copied)
+        except shutil.Error:
+            # The last of them were still being removed.
+            shutil.rmtree(copied)
+        else:
+            return
 
 
 @pytest.fixture

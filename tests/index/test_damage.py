@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from index.conftest import Rig
+from index.conftest import Rig, picture
 from s3d.index.errors import IndexBusy, IndexDamaged, IndexError_, IndexFailed, IndexTooNew, IndexTooOld
 from s3d.index.index import Index
 from s3d.index.records import Bucket
 from s3d.index.recovery import Floor
 from s3d.index.schema import FORMAT, Family, Name, number_key
-from s3d.index.wal import read_logs
+from s3d.index.wal import _records, read_logs
 
 DURABLE = 60
 UNSYNCED = 10
@@ -45,7 +45,7 @@ def crashed(tmp_path: Path) -> Path:
         rig.put("box", b"%03d" % number, b"%d" % number * 200)
     rig.index._rows.flush_log(False)
     copied = tmp_path / "crashed"
-    shutil.copytree(tmp_path / "alive", copied)
+    picture(rig, copied)
     rig.close()
     return copied
 
@@ -57,9 +57,7 @@ def log_of(directory: Path) -> Path:
 
 def records(log: Path) -> list[int]:
     """Where the records of a log begin, and where it ends."""
-    from s3d.index.wal import _records
-
-    return [offset for offset, _ in _records(log)] + [log.stat().st_size]
+    return [offset for offset, _ in _records(log, 0)] + [log.stat().st_size]
 
 
 @contextmanager
@@ -181,6 +179,47 @@ def settled(directory: Path) -> Path:
     return directory
 
 
+@pytest.fixture
+def two_logs(rig: Rig, tmp_path: Path) -> list[Path]:
+    """A crashed index with a log that is closed, and one that follows it."""
+    for number in range(10):
+        rig.put("box", b"first %d" % number, b"body")
+    rig.flush()
+    # Another log begins; the first one still has the only copy of the bodies.
+    rig.index._rows.family(Family.HEADS).flush()
+    for number in range(10):
+        rig.put("box", b"second %d" % number, b"body")
+    rig.flush()
+    copied = tmp_path / "crashed"
+    picture(rig, copied)
+    logs = sorted((copied / "rows").glob("*.log"))
+    assert len(logs) == 2
+    return logs
+
+
+def test_two_logs_that_are_whole_give_everything(two_logs: list[Path]) -> None:
+    with opened(two_logs[0].parents[1]) as index:
+        assert objects(index) == 20
+
+
+def test_a_closed_log_that_is_missing_is_damage(two_logs: list[Path]) -> None:
+    two_logs[0].unlink()
+    with pytest.raises(IndexDamaged, match=r"Missing WAL with log number: 4"):
+        Index.open(two_logs[0].parents[1])
+
+
+def test_a_closed_log_that_was_cut_short_is_damage(two_logs: list[Path]) -> None:
+    os.truncate(two_logs[0], records(two_logs[0])[-2])
+    with pytest.raises(IndexDamaged):
+        Index.open(two_logs[0].parents[1])
+
+
+def test_a_flipped_bit_in_a_closed_log_is_damage(two_logs: list[Path]) -> None:
+    flip(two_logs[0], two_logs[0].stat().st_size // 2)
+    with pytest.raises(IndexDamaged, match=str(two_logs[0])):
+        Index.open(two_logs[0].parents[1])
+
+
 def test_a_log_cut_short_below_the_floor_is_told(crashed: Path) -> None:
     with opened(crashed):
         pass
@@ -251,6 +290,13 @@ def test_a_missing_table_is_damage(crashed: Path) -> None:
     for table in (settled(crashed) / "rows").glob("*.sst"):
         table.unlink()
     with pytest.raises(IndexError_, match=r"\.sst"):
+        Index.open(crashed)
+
+
+def test_a_table_that_was_cut_short_is_damage(crashed: Path) -> None:
+    for table in (settled(crashed) / "rows").glob("*.sst"):
+        os.truncate(table, table.stat().st_size - 1)
+    with pytest.raises(IndexDamaged):
         Index.open(crashed)
 
 
@@ -395,7 +441,7 @@ def test_a_database_that_is_behind_refuses_a_change_and_takes_it_later(rig: Rig)
     assert rig.index.written_head("box", b"refused") is None
     rig.flush()
     assert rig.keys("box") == [b"0", b"1"]
-    heads.set_options({"level0_stop_writes_trigger": "36"})
+    heads.compact_range(None, None)
     rig.put("box", b"taken", b"")
     rig.flush()
     assert b"taken" in rig.keys("box")

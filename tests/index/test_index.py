@@ -294,6 +294,17 @@ def test_the_objects_of_a_bucket_are_not_those_of_one_whose_name_begins_alike(ri
     assert rig.keys("box") == [b"key of box"]
 
 
+@pytest.mark.parametrize("hot", [False, True])
+def test_a_nul_in_a_bucket_name_reaches_no_other_bucket(rig: Rig, hot: bool) -> None:
+    rig.put("box", b"a\0b", b"body")
+    rig.flush()
+    if hot:
+        assert rig.index.cached("box", b"a\0b") is not None
+    assert rig.index.cached("box\0a", b"b") is None
+    with pytest.raises(ValueError):
+        rig.index.head("box\0a", b"b")
+
+
 # --- multipart
 
 

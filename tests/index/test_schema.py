@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3d.index import schema
-from s3d.index.records import Extent, Generation, Part
+from s3d.index.records import Checksum, Extent, Generation, Part
 
 # Few letters, so that keys share prefixes and hold what the encoding treats specially.
 keys = st.lists(st.sampled_from([0, 1, 2, 0x2F, 0x61, 0xFE, 0xFF]), max_size=6).map(bytes) | st.binary(max_size=1024)
@@ -71,6 +71,25 @@ def test_a_head_comes_back_whole_however_long(extents: int, parts: int) -> None:
     assert schema.is_detailed(row) == (details is not None) == (extents + parts > schema.MAX_EXTENTS_IN_HEAD)
     decoded = schema.decode_head(row)
     assert (decoded if details is None else schema.with_details(decoded, details)) == generation
+
+
+def test_rows_of_blocks_and_of_the_queue_come_back() -> None:
+    blocks = schema.BlockRow(bytes(16), bytes(128 * 8))
+    assert schema.decode_blocks(schema.encode(blocks)) == blocks
+    entry = schema.QueueEntry("b", b"\xff", 7, 1, "request", "trace")
+    assert schema.decode_queue_entry(schema.encode(entry)) == entry
+
+
+@given(st.tuples(numbers, st.integers(0, 2**32 - 1)), st.tuples(numbers, st.integers(0, 2**32 - 1)))
+def test_rows_of_blocks_sort_by_file_and_then_by_place(one: tuple[int, int], other: tuple[int, int]) -> None:
+    assert (schema.blocks_key(*one) < schema.blocks_key(*other)) == (one < other)
+
+
+def test_what_a_listing_reads_is_what_the_generation_says() -> None:
+    generation = Generation(7, 1, "e", 2, 3, ((b"a", b"b"),), (("t", "v"),), Checksum("CRC32", "x"), "me", "GLACIER")
+    listed = schema.decode_listed(schema.encode_head(generation)[0])
+    for name in ("number", "size_bytes", "etag", "modified_ms", "state", "checksum", "owner", "storage_class"):
+        assert getattr(listed, name) == getattr(generation, name)
 
 
 def test_a_row_of_an_earlier_version_without_the_last_fields_is_read() -> None:

@@ -39,7 +39,7 @@ def read(**conditions: bytes) -> str:
     """Which code a read gets, and by which condition; "" where it goes through."""
     headers = [(name.replace("_", "-").encode(), value) for name, value in conditions.items()]
     try:
-        check_read([(b"host", b"h"), *headers], ETAG, MODIFIED_MS, NOW_MS)
+        check_read([(b"host", b"h"), *headers], ETAG, MODIFIED_MS)
     except S3Error as error:
         return f"{error.status} {error.extra.get('Condition', '')}".strip()
     return ""
@@ -67,7 +67,7 @@ def read(**conditions: bytes) -> str:
         ({"if_modified_since": BEFORE}, ""),
         ({"if_modified_since": EXACTLY}, "304"),
         ({"if_modified_since": AFTER}, "304"),
-        ({"if_modified_since": FUTURE}, ""),
+        ({"if_modified_since": FUTURE}, "304"),
         ({"if_modified_since": b"1994-11-06T08:49:37Z"}, "304"),
         # An entity tag outweighs a date.
         ({"if_match": TAG, "if_unmodified_since": BEFORE}, ""),
@@ -88,7 +88,7 @@ def test_a_read_is_decided_in_the_order_of_the_rfc(conditions: dict[str, bytes],
 
 
 def test_a_list_over_several_fields_is_one_list() -> None:
-    check_read([(b"if-match", OTHER), (b"if-match", TAG)], ETAG, MODIFIED_MS, NOW_MS)
+    check_read([(b"if-match", OTHER), (b"if-match", TAG)], ETAG, MODIFIED_MS)
 
 
 @pytest.mark.parametrize("value", [b'"', b",,,", b'"a" "b"', b"", b'"abc', b"\xff" * 100])
@@ -99,7 +99,7 @@ def test_a_malformed_list_of_tags_matches_nothing(value: bytes) -> None:
 def copy(**conditions: bytes) -> str:
     headers = [(f"x-amz-copy-source-{name.replace('_', '-')}".encode(), value) for name, value in conditions.items()]
     try:
-        check_copy_source([(b"if-match", OTHER), *headers], ETAG, MODIFIED_MS, NOW_MS)
+        check_copy_source([(b"if-match", OTHER), *headers], ETAG, MODIFIED_MS)
     except S3Error as error:
         return f"{error.status} {error.extra['Condition']!s}"
     return ""

@@ -217,7 +217,7 @@ def test_a_wrong_configuration_is_refused(content: bytes, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "region"), [("", "us-east-1"), ("eu-west-1", "eu-west-1"), ("EU", "eu-west-1"), ("here", "here")]
+    ("location", "region"), [("", "us-east-1"), ("eu-west-1", "eu-west-1"), ("EU", "eu-west-1"), ("here", "here"), ("eu-west-1", "us-east-1")]
 )
 def test_a_bucket_is_made_in_our_region(location: str, region: str) -> None:
     check_location(location, region)
@@ -229,5 +229,5 @@ def test_a_bucket_is_made_in_our_region(location: str, region: str) -> None:
 )
 def test_a_bucket_is_made_nowhere_else(location: str, code: str) -> None:
     with pytest.raises(S3Error) as error:
-        check_location(location, "us-east-1")
+        check_location(location, "eu-central-1")
     assert (error.value.code, error.value.status) == (code, 400)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from s3d._core.promise import Promise
 from s3d._core.request import Request
-from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import House, refuse_body_hash
@@ -42,20 +41,25 @@ class BucketOperations:
         configuration = reading.parse_bucket_configuration(body)
         reading.check_location(configuration.location, house.region)
         chosen = tags.check_tags(configuration.tags, bucket=True)
+        location = [(b"Location", b"/" + request.bucket.encode())]
+        region = reading.region_of(configuration.location) or house.region
         # No await between this look and the transition.
-        if house.index.written_bucket(request.bucket) is not None:
+        there = house.index.written_bucket(request.bucket)
+        if there is not None:
+            # Only where nothing says otherwise is making it again no mistake: us-east-1 is S3's oldest region.
+            if there.region == region == "us-east-1" and chosen in ((), there.tags):
+                return house.engine.settled((), None).then(lambda _: house.answer(request, 200, location))
             raise S3Error("BucketAlreadyOwnedByYou", extra={"BucketName": request.bucket})
-        bucket = Bucket(request.bucket, house.engine.now_ms(), house.owner_id, house.region, chosen)
+        bucket = Bucket(request.bucket, house.engine.now_ms(), house.owner_id, region, chosen)
         house.index.create_bucket(bucket)
-        location = b"/" + request.bucket.encode()
-        return house.engine.settled((), None).then(lambda _: house.answer(request, 200, [(b"Location", location)]))
+        return house.engine.settled((), None).then(lambda _: house.answer(request, 200, location))
 
     def head_bucket(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"""
         refuse_body_hash(context)
-        self._house.check_bucket(request)
+        bucket = self._house.check_bucket(request)
         headers = [
-            (b"x-amz-bucket-region", self._house.region.encode()), (b"x-amz-access-point-alias", b"false"),
+            (b"x-amz-bucket-region", bucket.region.encode()), (b"x-amz-access-point-alias", b"false"),
             (b"Content-Type", b"application/xml"),
         ]  # fmt: skip
         return self._house.answer(request, 200, headers)
@@ -75,9 +79,12 @@ class BucketOperations:
     def get_bucket_location(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html"""
         refuse_body_hash(context)
-        self._house.check_bucket(request)
-        return self._answer_location(request)
+        bucket = self._house.check_bucket(request)
+        return self._house.document(request, documents.location_constraint(bucket.region))
 
-    def _answer_location(self, request: Request) -> Response:
-        region = self._house.region
-        return self._house.document(request, documents.location_constraint(region))
+    def get_bucket_versioning(self, request: Request, context: SigningContext | None) -> Answer:
+        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html"""
+        refuse_body_hash(context)
+        self._house.check_bucket(request)
+        # A bucket that never had versioning has no Status.
+        return self._house.document(request, documents.document("VersioningConfiguration", ""))

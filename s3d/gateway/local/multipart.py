@@ -84,8 +84,7 @@ class MultipartOperations:
         wanted_range = request.header(b"x-amz-copy-source-range")
 
         def choose(original: Generation) -> tuple[int, int]:
-            now_ms = house.engine.now_ms()
-            conditions.check_copy_source(request.headers, original.etag, original.modified_ms, now_ms)
+            conditions.check_copy_source(request.headers, original.etag, original.modified_ms)
             return ranges.parse_copy_range(wanted_range, original.size_bytes)
 
         part = await self._multipart.copy_part(upload, number, source, choose)
@@ -99,7 +98,20 @@ class MultipartOperations:
     def _complete(self, request: Request, body: bytes) -> Promise:
         house, multipart = self._house, self._multipart
         listed = reading.parse_complete(body)
+        location = self._location(request)
+
+        def done(generation: Generation) -> Response:
+            answer = documents.complete_multipart_upload(
+                location, request.bucket, request.key, generation.etag, generation.checksum
+            )
+            return house.document(request, answer)
+
         # No await from here to the transition.
+        upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
+        finished = multipart.completed(request.bucket, request.key, upload_id)
+        if finished is not None:
+            # The client did not hear of it, and asks again.
+            return house.engine.settled((), finished).then(done)
         upload = self._find(request)
         uploaded = multipart.parts(upload.upload_id, [part.number for part in listed])
         completion = uploads.complete(upload, listed, uploaded, request.headers)
@@ -111,14 +123,6 @@ class MultipartOperations:
             checksum,
             partial(conditions.check_write, request.headers),
         )
-        location = self._location(request)
-
-        def done(generation: Generation) -> Response:
-            answer = documents.complete_multipart_upload(
-                location, request.bucket, request.key, generation.etag, generation.checksum
-            )
-            return house.document(request, answer)
-
         return promise.then(done)
 
     @staticmethod

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from email.utils import formatdate
 from functools import partial
 
+import msgspec
+
+from s3d._core.digest import Algorithm
 from s3d._core.hot import WholeObjects
 from s3d._core.promise import Promise
 from s3d._core.request import Request
@@ -20,6 +22,7 @@ from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft
 from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
+from s3d.s3.dates import http_date
 from s3d.s3.errors import S3Error
 
 
@@ -32,7 +35,7 @@ class ObjectOperations:
         self._index = house.engine.index
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
         self.get_object = WholeObjects(
-            self._index.entries,
+            self._index,
             cached=self._index.cached,
             heads=self._heads,
             body=self._engine.body,
@@ -64,13 +67,14 @@ class ObjectOperations:
         metadata.check_supported(request.headers)
         etag, modified_ms = generation.etag, generation.modified_ms
         try:
-            conditions.check_read(request.headers, etag, modified_ms, self._engine.now_ms())
+            conditions.check_read(request.headers, etag, modified_ms)
         except S3Error as error:
             if error.status != 304:
                 raise
             return Response(304, [*self._house.common(request), *self._headers(generation)[:2]])
         size = generation.size_bytes
         start, end, status = 0, size, 200
+        part_checksum: Checksum | None = None
         extra: list[Header] = []
         if part_number is not None:
             number = ranges.parse_part_number(part_number)
@@ -78,6 +82,7 @@ class ObjectOperations:
             status = 206
             if generation.parts:
                 extra.append((b"x-amz-mp-parts-count", b"%d" % len(generation.parts)))
+                part_checksum = generation.parts[number - 1].checksum
         elif range_header is not None and conditions.range_applies(request.headers, etag, modified_ms):
             chosen = ranges.parse_range(range_header, size)
             if chosen is not None:
@@ -86,9 +91,13 @@ class ObjectOperations:
         if status == 206 and size:
             extra.append((b"Content-Range", ranges.content_range(start, end, size)))
         mode = request.header(b"x-amz-checksum-mode")
-        # S3 gives the checksum of a whole object only with the whole object.
-        with_checksum = mode is not None and mode.upper() == b"ENABLED" and (status == 200 or end - start == size)
-        headers = self._headers(generation, overrides, with_checksum)
+        checksum = None
+        if mode is not None and mode.upper() == b"ENABLED" and end - start == size:
+            # S3 gives the checksum of a whole object only with the whole object.
+            checksum = generation.checksum
+        elif mode is not None and part_checksum is not None and generation.checksum is not None:
+            checksum = msgspec.structs.replace(part_checksum, kind=generation.checksum.kind)
+        headers = self._headers(generation, overrides, checksum)
         headers = [*self._house.common(request), *headers, *extra]
         if request.method == b"HEAD":
             return Response(status, headers, None, end - start)
@@ -108,11 +117,11 @@ class ObjectOperations:
         return generation
 
     def _headers(
-        self, generation: Generation, overrides: list[Header] | None = None, with_checksum: bool = False
+        self, generation: Generation, overrides: list[Header] | None = None, checksum: Checksum | None = None
     ) -> list[Header]:
         """What S3 says of an object beside its bytes."""
         headers = [
-            (b"Last-Modified", formatdate(generation.modified_ms // 1000, usegmt=True).encode()),
+            (b"Last-Modified", http_date(generation.modified_ms)),
             (b"ETag", b'"%b"' % generation.etag.encode()),
             (b"Accept-Ranges", b"bytes"),
         ]
@@ -126,8 +135,8 @@ class ObjectOperations:
             headers.append((b"x-amz-storage-class", generation.storage_class.encode()))
         if generation.tags:
             headers.append((b"x-amz-tagging-count", b"%d" % len(generation.tags)))
-        if with_checksum and generation.checksum is not None:
-            headers += checksum_headers(generation.checksum)
+        if checksum is not None:
+            headers += checksum_headers(checksum)
         return headers
 
     def get_object_attributes(self, request: Request, context: SigningContext | None) -> Answer:
@@ -135,7 +144,7 @@ class ObjectOperations:
         refuse_body_hash(context)
         generation = self._find(request)
         metadata.check_supported(request.headers)
-        conditions.check_read(request.headers, generation.etag, generation.modified_ms, self._engine.now_ms())
+        conditions.check_read(request.headers, generation.etag, generation.modified_ms)
         asked = documents.parse_attributes(request.headers)
         parts = None
         if generation.parts:
@@ -205,8 +214,8 @@ class ObjectOperations:
             )
 
         def check_source(original: Generation) -> None:
-            now_ms = self._engine.now_ms()
-            conditions.check_copy_source(request.headers, original.etag, original.modified_ms, now_ms)
+            conditions.check_copy_source(request.headers, original.etag, original.modified_ms)
+            ranges.check_copy_size(original.size_bytes)
 
         return self._copied(request, copy_object(
             self._engine, source, (request.bucket, request.key), make, check_source=check_source,
@@ -275,7 +284,8 @@ def plan_body(request: Request, context: SigningContext | None, max_size: int, a
     """How the body of an object or part is to be decoded and verified; ``algorithm`` of the checksum to keep."""
     if request.content_length == 0 and request.header(b"content-length") is None:
         raise S3Error("MissingContentLength")
-    return plan_upload(request, max_size, context, keep=True)
+    wanted = checksums.ALGORITHMS[algorithm] if algorithm else Algorithm.CRC64NVME
+    return plan_upload(request, max_size, context, keep=True, checksum=wanted)
 
 
 def checksum_of(upload: BodyUpload) -> Checksum | None:
