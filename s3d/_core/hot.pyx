@@ -102,10 +102,10 @@ cdef class WholeObjects:
     """Answers GetObject from memory where it can.
 
     ``source.entries``, a dictionary, are the objects in memory at the moment, each an `Entry` under the bucket's name,
-    NUL and the key; others are brought by ``cached(bucket, key)``, which returns None if there is no such object. An entry's ``memo`` becomes what
-    ``heads(generation)`` makes: the header lines of an answer, and the same with the object's checksum.
-    ``body(generation)`` brings a body that does not lie in the entry; ``read(request, context)`` answers everything
-    else, ``check(context)`` raises for a request that is signed for a body.
+    NUL and the key; others are brought by ``cached(bucket, key)``, which returns None if there is no such object. An
+    entry's ``memo`` becomes what ``heads(generation)`` makes: the header lines of an answer, and the same with the
+    object's checksum. ``body(generation)`` brings a body that does not lie in the entry; ``read(request, context)``
+    answers everything else, ``check(context)`` raises for a request that is signed for a body.
     """
     cdef object _source, _cached, _heads, _body, _read, _check
 
