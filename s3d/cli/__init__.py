@@ -11,19 +11,26 @@ from typing import Annotated
 import typer
 
 from s3d import __version__
-from s3d.cli import api, bench, buckets, daemon, listing, objects, transfer
+from s3d.cli import api, bench, buckets, daemon, listing, objects, store, transfer
 from s3d.cli.console import ERROR, INTERRUPTED, USAGE, Failure, note
 from s3d.config import ConfigError
 
-GROUPS = (daemon, listing, transfer, objects, buckets, api, bench)
+GROUPS = (daemon, listing, transfer, objects, buckets, store, api, bench)
 """The modules of the commands, in the order of `s3d --help`. A new group is one more name here."""
 
-HELP = """S3 beside your applications: a daemon that serves the S3 API on a local address and forwards to a remote S3.
+HELP = """S3 beside your applications: a daemon that serves the S3 API on a local address, out of a directory of its
+own or in front of a remote S3.
 
-Start with:
+Start with one of:
 
-  S3_ENDPOINT=https://s3.example.com s3d run    serve that store on http://localhost:33333
+  s3d run --standalone                          an S3 server, with its objects in ~/.s3d
+  s3d run --s3-endpoint https://s3.example.com  that store, served on http://localhost:33333
+  s3d run                                       AWS, with the credentials that its tools use
+
+and in another terminal:
+
   s3d status                                    is everything well?
+  s3d mb my-bucket                              a first bucket
   s3d put notes.txt my-bucket/notes.txt         a first object
   s3d ls my-bucket                              and there it is
 
@@ -31,7 +38,8 @@ Any S3 client works the same way:
 
   aws --endpoint-url http://localhost:33333 s3 ls
 
-Exit codes: 0 done, 1 error, 2 wrong usage, 3 the daemon is not reachable. `s3d status` has codes of its own.
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 the daemon is not reachable, 4 it has the directory.
+`s3d status` has codes of its own.
 """
 
 

@@ -22,9 +22,13 @@ NOT_REACHABLE = 2
 RUN_HELP = """Start the daemon and serve until SIGTERM or Ctrl-C.
 
 Every option is also an environment variable and a key of the TOML file given by --config; `s3d config` shows which
-value is in force and where it came from. The remote's credentials, region and profile are found as by every AWS tool.
+value is in force and where it came from. With --standalone, s3d is an S3 server by itself, with its objects in
+--local-dir. Without, it stands before a remote S3, whose credentials, region and profile are found as by every AWS
+tool.
 
 \b
+  s3d run --standalone
+  s3d run --standalone --local-dir /srv/objects
   s3d run --s3-endpoint https://s3.example.com
   AWS_PROFILE=production s3d run --endpoint unix:///run/s3d.sock
 """

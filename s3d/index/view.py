@@ -11,8 +11,6 @@ flush began, so that nobody has to read a body in order to delete it.
 
 from __future__ import annotations
 
-from typing import Final
-
 from rocksdict import Snapshot
 
 from s3d.index.errors import IndexError_
@@ -22,23 +20,23 @@ from s3d.index.schema import Family
 Before = dict[bytes, bytes | None]
 """Rows as they were: by key, None where there was none."""
 
-NOTED: Final = (Family.BUCKETS, Family.HEADS, Family.UPLOADS, Family.PARTS)
-
 
 class Notes:
     """What one group changed."""
 
-    __slots__ = ("buckets", "heads", "parts", "uploads")
+    __slots__ = ("buckets", "by_family", "heads", "parts", "uploads")
 
     def __init__(self) -> None:
         self.buckets: Before = {}
         self.heads: Before = {}
         self.uploads: Before = {}
         self.parts: Before = {}
-
-    def of(self, family: Family) -> Before:
-        found: Before = getattr(self, family.value)
-        return found
+        self.by_family: dict[Family, Before] = {
+            Family.BUCKETS: self.buckets,
+            Family.HEADS: self.heads,
+            Family.UPLOADS: self.uploads,
+            Family.PARTS: self.parts,
+        }
 
 
 class View:
@@ -69,13 +67,13 @@ class View:
         return notes
 
     def get(self, family: Family, key: bytes) -> bytes | None:
-        """A row of one of the families in `NOTED`."""
+        """A row of a family that `Notes` has."""
         older = self.flushing
         if older is not None:
-            before = older.of(family)
+            before = older.by_family[family]
             if key in before:
                 return before[key]
-        before = self.gathering.of(family)
+        before = self.gathering.by_family[family]
         if key in before:
             return before[key]
         return self.rows.get(family, key)
@@ -83,8 +81,8 @@ class View:
     def before(self, family: Family, lower: bytes, upper: bytes) -> Before:
         """The rows to put back between two keys."""
         older = self.flushing
-        newer = self.gathering.of(family)
-        noted = {**newer, **older.of(family)} if older is not None else newer
+        newer = self.gathering.by_family[family]
+        noted = {**newer, **older.by_family[family]} if older is not None else newer
         return {key: row for key, row in noted.items() if lower <= key < upper} if noted else {}
 
     def body(self, number_key: bytes) -> bytes:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from s3d.crash_point import crash_point, is_armed
-from s3d.index.errors import IndexError_
+from s3d.index.errors import IndexDamaged, IndexError_
 from s3d.index.index import Index
 from s3d.objects.engine import Engine
-from s3d.store.errors import StoreError
+from s3d.store.errors import StoreError, StoreLocked
 from s3d.store.store import Store
 from s3d.store.sweep import SweepReport
 
@@ -24,6 +24,14 @@ MEND_LAST_S = 60.0
 
 class LocalError(Exception):
     """Local objects cannot be served; the message names the path and says what to do."""
+
+
+class LocalInUse(LocalError):
+    """Another running s3d has the directory; the message has its pid."""
+
+
+class LocalDamaged(LocalError):
+    """The index cannot be opened without the loss of what had been durable."""
 
 
 class LocalObjects:
@@ -123,25 +131,60 @@ class LocalObjects:
         }
 
 
-def _open(directory: Path, sync: bool) -> tuple[Store, Index]:
-    """Blocking."""
+def open_store(directory: Path, *, sync: bool = True) -> Store:
+    """Lock a directory that is s3d's already, for a command; blocking. Raises `LocalError`."""
+    if not (directory / "format").exists() and not (directory / "index").exists():
+        raise LocalError(f"{directory} is no directory of s3d's objects: name one by --local-dir or S3D_LOCAL_DIR")
+    return _open_store(directory, sync)
+
+
+def _open_store(directory: Path, sync: bool) -> Store:
     try:
-        store = Store.open(directory, sync=sync, step=crash_point if is_armed() else None)
-    except (OSError, StoreError) as error:
+        return Store.open(directory, sync=sync, step=crash_point if is_armed() else None)
+    except StoreLocked as error:
+        raise LocalInUse(str(error)) from error
+    except StoreError as error:
         raise LocalError(str(error)) from error
+    except OSError as error:
+        raise LocalError(f"{error.filename or directory}: {error.strerror or error}") from error
+
+
+def open_index(directory: Path, store: Store, *, sync: bool = True, accept_loss: bool = False) -> Index:
+    """Open the index beside a store, which is the caller's to close however this ends; blocking. Raises `LocalError`.
+
+    What the index says of itself is doubted before it is written to: a crash in between must not hide a loss.
+    """
     index: Index | None = None
     try:
-        # What the index says of itself is doubted before it is written to: a crash in between must not hide a loss.
-        index = Index.open(directory / "index", sync=sync, boot_above=store.highest_boot, on_loss=store.doubt)
+        index = Index.open(
+            directory / "index",
+            sync=sync,
+            boot_above=store.highest_boot,
+            on_loss=store.doubt,
+            accept_loss=accept_loss,
+        )
         store.begin(index.boot)
     except BaseException as error:
         if index is not None:
             index.close()
-        store.close()
-        if isinstance(error, (OSError, StoreError, IndexError_)):
+        if isinstance(error, IndexDamaged):
+            raise LocalDamaged(f"{error}; `s3d store repair` opens what can be opened") from error
+        if isinstance(error, OSError):
+            raise LocalError(f"{error.filename or directory}: {error.strerror or error}") from error
+        if isinstance(error, (StoreError, IndexError_)):
             raise LocalError(str(error)) from error
         raise
-    return store, index
+    return index
+
+
+def _open(directory: Path, sync: bool) -> tuple[Store, Index]:
+    """Blocking."""
+    store = _open_store(directory, sync)
+    try:
+        return store, open_index(directory, store, sync=sync)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _close(store: Store, index: Index) -> None:

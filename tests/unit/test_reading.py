@@ -217,7 +217,14 @@ def test_a_wrong_configuration_is_refused(content: bytes, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "region"), [("", "us-east-1"), ("eu-west-1", "eu-west-1"), ("EU", "eu-west-1"), ("here", "here"), ("eu-west-1", "us-east-1")]
+    ("location", "region"),
+    [
+        ("", "us-east-1"),
+        ("eu-west-1", "eu-west-1"),
+        ("EU", "eu-west-1"),
+        ("here", "here"),
+        ("eu-west-1", "us-east-1"),
+    ],
 )
 def test_a_bucket_is_made_in_our_region(location: str, region: str) -> None:
     check_location(location, region)

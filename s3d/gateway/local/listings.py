@@ -9,7 +9,8 @@ from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import House, refuse_body_hash
-from s3d.index.records import Generation
+from s3d.index.records import Listed
+from s3d.index.scan import HeadScan
 from s3d.s3 import documents, listing
 
 
@@ -104,11 +105,19 @@ class ListOperations:
 
     def _page(
         self, request: Request, context: SigningContext | None, query: listing.ObjectsQuery
-    ) -> tuple[listing.ObjectsQuery, listing.Page[Generation]]:
+    ) -> tuple[listing.ObjectsQuery, listing.Page[Listed]]:
         refuse_body_hash(context)
         self._house.check_bucket(request)
-        with closing(self._house.index.scan(request.bucket)) as cursor:
-            return query, query.page(cursor)
+        with closing(self._house.index.scan(request.bucket)) as scan:
+            return query, query.page(_Names(scan))
 
-    def _rows(self, page: listing.Page[Generation], query: listing.ObjectsQuery) -> bytes:
+    def _rows(self, page: listing.Page[Listed], query: listing.ObjectsQuery) -> bytes:
         return list_entries(page.items, encode=query.encode, owner=self._owner if query.fetch_owner else b"")
+
+
+class _Names:
+    """A cursor that reads of each object only what a listing shows."""
+
+    def __init__(self, scan: HeadScan) -> None:
+        self.seek = scan.seek
+        self.read = scan.page
