@@ -263,6 +263,7 @@ cdef class FileBody(Stage):
         self._pump()
 
     cdef int _pump(self) except -1:
+        cdef FileBody kept = self  # the end of the chain may drop the last reference from elsewhere
         if self.pumping or self.paused or self.working or self.waiting or self.ended or self.down is None:
             return 0
         self.pumping = True
@@ -271,12 +272,13 @@ cdef class FileBody(Stage):
         except BaseException as error:
             self._fail(error)
         finally:
-            self.pumping = False
-            self.read_until = 0
+            kept.pumping = False
+            kept.read_until = 0
         return 0
 
     cdef int _flow(self) except -1:
         """Hand over bytes until there are none, nobody takes them, the disk must be waited for, or others are due."""
+        cdef Stage down = self.down
         cdef Outgoing answer = self.answer
         cdef Channel channel = answer.channel if answer is not None else None
         cdef bint direct = channel is not None and channel.fd >= 0 and not answer.chunked
@@ -304,7 +306,7 @@ cdef class FileBody(Stage):
                     return 0
                 self._moved(moved)
                 budget -= moved
-                self.down.write(_span, moved)
+                down.write(_span, moved)
                 continue
             if self.offset < self.read_until:
                 size = min(size, self.read_until - self.offset)

@@ -236,16 +236,18 @@ cdef class ServerConnection(Channel):
         return 0
 
     cdef int writable(self) except -1:
-        if self.answer is not None and self.answer.paused:
-            self.answer.paused = False
-            self.answer.resume()
+        cdef Outgoing answer = self.answer  # which may end within the call
+        if answer is not None and answer.paused:
+            answer.paused = False
+            answer.resume()
         # Requests wait while answers do: a client that asks without reading is not served ahead.
         return self.advance()
 
     cdef int unwritable(self) except -1:
-        if self.answer is not None and not self.answer.paused:
-            self.answer.paused = True
-            self.answer.pause()
+        cdef Outgoing answer = self.answer
+        if answer is not None and not answer.paused:
+            answer.paused = True
+            answer.pause()
         return 0
 
     cdef int closed(self, object error) except -1:

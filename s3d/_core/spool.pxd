@@ -9,6 +9,11 @@ cdef extern from "native_file.h":
         uint64_t started
 
 
+cdef extern from "native_md5.h":
+    ctypedef struct s3d_md5:
+        pass
+
+
 cdef class Pace:
     """How fast a volume takes writes: shared by the spools of one volume, loop's thread and workers."""
     cdef readonly bint slow          # writes block: they belong in a thread
@@ -49,7 +54,8 @@ cdef class Spool(Stage):
     cdef bytes _directory
     cdef object _done, _executor, _loop
     cdef Pace _pace
-    cdef object _md5, _xxh3_hasher       # None until the body outgrows one block
+    cdef s3d_md5 _md5                    # the worker's
+    cdef object _xxh3_hasher             # None until the body goes to the worker
     cdef Block _block                    # being filled; None before the first byte and after the last
     cdef object _queue                   # deque of blocks for the worker
     cdef Py_ssize_t _waiting             # its length
@@ -62,7 +68,7 @@ cdef class Spool(Stage):
     cdef int _open(self) except -1
     cdef int _write_block(self, Block block) except -1
     cdef int _start(self) except -1
-    cdef int _write_back(self, int64_t end) except -1
+    cdef int _work_batch(self, list blocks) except -1
     cdef int _conclude(self) except -1
     cdef int _end(self, object error) except -1
     cdef int _drop(self) except -1

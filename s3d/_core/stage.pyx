@@ -29,14 +29,18 @@ cdef class Stage:
             down.fail(error)
         return 0
 
+    # Upwards through a reference of our own: the chain may end within the call, and let go of who is being called.
+
     cdef int pause(self) except -1:
-        if self.up is not None:
-            self.up.pause()
+        cdef Stage up = self.up
+        if up is not None:
+            up.pause()
         return 0
 
     cdef int resume(self) except -1:
-        if self.up is not None:
-            self.up.resume()
+        cdef Stage up = self.up
+        if up is not None:
+            up.resume()
         return 0
 
     cdef int cancel(self, object error) except -1:

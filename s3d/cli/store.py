@@ -94,13 +94,25 @@ def verify(context: typer.Context, local_dir: LocalDir = "", as_json: Json = Fal
     raise typer.Exit(ERROR if found.problems else OK)
 
 
-def adopt(context: typer.Context, local_dir: LocalDir = "", as_json: Json = False) -> None:
+def adopt(
+    context: typer.Context,
+    local_dir: LocalDir = "",
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Make objects of uploads that have all parts from 1 to their last, where nothing is under their keys.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring back what lies in lost+found.
 
     Each data file there says which object or part of an upload it was. It comes back as it was written, in its bucket,
-    which is made anew if need be, unless something newer is under its key: then it stays where it is. An upload comes
-    back with its parts; complete it, or abort it. What is not in the files does not come back: objects of up to
-    S3D_INLINE_SIZE, copies, later changes of tags.
+    which is made anew if need be, unless something newer is under its key: then it stays where it is. What is not in
+    the files does not come back: objects of up to S3D_INLINE_SIZE, copies, later changes of tags, and which uploads had
+    been completed. An upload comes back with its parts, to be completed or aborted; --complete does the former, also
+    for those that had not been completed and whose last parts were never sent.
 
     Exit codes: 0 everything came back, 1 something did not, 4 the directory belongs to a running s3d.
     """
@@ -116,7 +128,8 @@ def adopt(context: typer.Context, local_dir: LocalDir = "", as_json: Json = Fals
             print(_fate_words(fate), flush=True)
 
     with _failures(), progress.steps("adopting", "files") as show:
-        done = adoption.adopt(config.local_dir, config.aws_region or "us-east-1", tell, show)
+        region = config.aws_region or "us-east-1"
+        done = adoption.adopt(config.local_dir, region, tell, show, complete=complete)
     if as_json:
         print_json({"directory": str(config.local_dir), **_plain(done), "files": fates})
     elif not (done.objects or done.parts or done.left):
@@ -124,13 +137,13 @@ def adopt(context: typer.Context, local_dir: LocalDir = "", as_json: Json = Fals
     else:
         back = [plural(done.objects, "object"), f"{plural(done.parts, 'part')} of uploads"]
         if done.uploads:
-            back.append(f"{plural(done.uploads, 'upload')} begun anew")
+            back.append(f"{plural(done.uploads, 'upload')} begun anew ({done.completed:,} completed)")
         if done.buckets:
             back.append(f"{plural(done.buckets, 'bucket')} made anew")
         print(f"Brought back: {', '.join(back)}, {human_size(done.bytes)}.")
         if done.left:
             print(f"Left in {config.local_dir}/lost+found: {plural(done.left, 'file')}.")
-        if done.uploads:
+        if done.uploads > done.completed:
             note("Complete the uploads whose objects you want, or abort them: `s3d api ListMultipartUploads`.")
     raise typer.Exit(ERROR if done.left else OK)
 
@@ -158,7 +171,7 @@ def repair(
     Exit codes: 0 s3d can start, 1 it cannot, 4 the directory belongs to a running s3d.
     """
     from s3d.objects import adoption
-    from s3d.objects.local import LocalDamaged
+    from s3d.objects.local import LocalDamaged, one_line
 
     config = _config(context, local_dir)
     with _failures():
@@ -166,9 +179,10 @@ def repair(
             done = adoption.repair(config.local_dir, new_index=new_index)
         except LocalDamaged as error:
             raise Failure(
-                f"{error.__cause__ or error}. Not even a part of it can be opened. Restore {config.local_dir}/index "
-                "from a backup, or run `s3d store repair --new-index`: it sets this index aside and begins a new one, "
-                "and `s3d store adopt` then brings back every object that lies in a file of its own."
+                f"{one_line(error.__cause__ or error)}. Not even a part of it can be opened. Restore "
+                f"{config.local_dir}/index from a backup, or run `s3d store repair --new-index`: it sets this "
+                "index aside and begins a new one, and `s3d store adopt` then brings back every object that lies in a "
+                "file of its own."
             ) from None
     if as_json:
         print_json({"directory": str(config.local_dir), **_plain(done)})
@@ -216,7 +230,8 @@ def _verified_words(found: Verified) -> Iterator[str]:
         f"{plural(found.parts, 'part')}, {plural(found.files, 'data file')} of {human_size(found.file_bytes)}."
     )
     if found.unknown_files:
-        yield f"{plural(found.unknown_files, 'data file')} that nothing refers to: the next start sees to them."
+        fate = "moves them to lost+found" if found.doubtful else "removes them"
+        yield f"{plural(found.unknown_files, 'data file')} that nothing refers to: the next start {fate}."
     if found.lost_files:
         yield f"{plural(found.lost_files, 'data file')} in lost+found: `s3d store adopt` brings them back."
     if found.foreign_files:

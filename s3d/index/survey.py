@@ -8,8 +8,9 @@ from typing import Self
 
 import msgspec
 import xxhash
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBRecoveryMode, Options, Rdict
 
-from s3d.index.errors import IndexDamaged, IndexTooNew
+from s3d.index.errors import IndexDamaged, IndexTooNew, translated
 from s3d.index.records import Bucket, DataFile, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor
 from s3d.index.rows import Rows
@@ -29,8 +30,48 @@ from s3d.index.schema import (
 )
 from s3d.index.wal import read_logs
 
+_CACHE_BYTES = 32 << 20
 _BEHIND_ALL = b"\xff" * 32
 """Behind every key: numbers and upload ids are shorter, and no bucket's name begins so."""
+
+
+class _Reading(Rows):
+    """A database open for reading alone: not even its log is taken into tables."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.cache = Cache(_CACHE_BYTES)
+        options = Options(raw_mode=True)
+        options.create_if_missing(False)
+        options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+        options.set_paranoid_checks(True)
+        try:
+            there = set(Rdict.list_cf(str(directory), options))
+            families = {
+                str(family): _family_options(self.cache)
+                for family in Family
+                if family is not Family.DEFAULT and family in there
+            }
+            database = Rdict(str(directory), options, families, AccessType.read_only(error_if_log_file_exist=False))
+        except Exception as error:
+            raise translated(directory, error) from error
+        self._database = database
+        self._families = {name: database.get_column_family(name) for name in families}
+        self._families[Family.DEFAULT] = database
+        self.handles = {}
+
+    def has(self, family: Family) -> bool:
+        """Whether there is such a column family: a later version may have added it."""
+        return family in self._families
+
+
+def _family_options(cache: Cache) -> Options:
+    table = BlockBasedOptions()
+    table.set_block_cache(cache)
+    table.set_cache_index_and_filter_blocks(True)
+    options = Options(raw_mode=True)
+    options.set_block_based_table_factory(table)
+    return options
 
 
 class Survey:
@@ -40,7 +81,7 @@ class Survey:
     and the next one follows.
     """
 
-    def __init__(self, directory: Path, rows: Rows | None, losses: list[str]) -> None:
+    def __init__(self, directory: Path, rows: _Reading | None, losses: list[str]) -> None:
         self.directory = directory
         self._rows = rows
         self.losses = losses
@@ -60,7 +101,7 @@ class Survey:
                 raise IndexDamaged(database / "CURRENT", "the file is missing beside others of RocksDB")
             return cls(directory, None, losses)
         logs = read_logs(database)
-        rows = Rows(database, read_only=True)
+        rows = _Reading(database)
         try:
             form = rows.get(Family.DEFAULT, Name.FORMAT)
             if form is not None and number_of(form) > FORMAT:
@@ -69,16 +110,20 @@ class Survey:
                 )
             losses = []
             known = max(floor.sequence, logs.durable)
-            sequence = rows.sequence()
-            if sequence < known:
+            if logs.last < known:
                 where = database if logs.damage is None else f"{logs.damage.path}, byte {logs.damage.offset_bytes}"
-                losses.append(f"{where}: changes {sequence + 1} to {known} had been durable and are missing")
+                losses.append(f"{where}: changes {logs.last + 1} to {known} had been durable and are missing")
             if not floor.legible:
                 losses.append(f"{floor.path}: not to be read, so nobody knows whether all is there that was durable")
         except BaseException:
             rows.close()
             raise
         return cls(directory, rows, losses)
+
+    @property
+    def is_missing(self) -> bool:
+        """There is no index."""
+        return self._rows is None
 
     def close(self) -> None:
         """Idempotent."""
@@ -87,13 +132,13 @@ class Survey:
 
     def _items(self, family: Family, lower: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         rows = self._rows
-        if rows is None or (family is not Family.DEFAULT and family not in rows.handles):
+        if rows is None or not rows.has(family):
             return iter(())
         return rows.items(family, lower, _BEHIND_ALL)
 
     def _get(self, family: Family, key: bytes) -> bytes | None:
         rows = self._rows
-        return None if rows is None or family not in rows.handles else rows.get(family, key)
+        return None if rows is None or not rows.has(family) else rows.get(family, key)
 
     def buckets(self) -> Iterator[tuple[str, Bucket | None]]:
         """By name; None for a row that is no `Bucket`."""

@@ -18,11 +18,14 @@ import msgspec
 
 from s3d.index.errors import IndexBusy, IndexError_
 from s3d.index.index import Index
-from s3d.index.records import Bucket, DataFile, Extent, Generation, State, Upload, UploadedPart
-from s3d.objects.engine import Trailer
-from s3d.objects.local import LocalDamaged, LocalError, open_index, open_store
+from s3d.index.records import Bucket, Checksum, DataFile, Extent, Generation, State, Upload, UploadedPart
+from s3d.objects.engine import Engine, Trailer
+from s3d.objects.local import LocalDamaged, LocalError, one_line, open_index, open_store
+from s3d.objects.multipart import Multipart
+from s3d.s3 import uploads
 from s3d.s3.errors import S3Error
 from s3d.s3.names import check_bucket_name, check_key
+from s3d.s3.reading import CompletedPart
 from s3d.store.check import Lost, read_trailer
 from s3d.store.layout import file_number
 from s3d.store.store import Store
@@ -32,6 +35,7 @@ from s3d.store.trailer import TrailerError
 
 GROUP = 64
 """Files whose rows are flushed together."""
+MAX_PARTS = 10_000
 _BUSY_S = 0.1
 
 _decode = msgspec.msgpack.Decoder(Trailer).decode
@@ -61,6 +65,8 @@ class Adopted(msgspec.Struct):
     """Rebuilt."""
     parts: int = 0
     bytes: int = 0
+    completed: int = 0
+    """Of the uploads; they count as objects too."""
     left: int = 0
     """Files that stay in lost+found."""
 
@@ -88,12 +94,18 @@ class _Refused(Exception):
 
 
 def adopt(
-    directory: Path, region: str, tell: Callable[[Fate], object], progress: Callable[[int, int], object]
+    directory: Path,
+    region: str,
+    tell: Callable[[Fate], object],
+    progress: Callable[[int, int], object],
+    *,
+    complete: bool = False,
 ) -> Adopted:
     """Bring back what lies in lost+found; blocking. Raises `LocalError`.
 
     ``region`` is that of buckets that are made anew. ``tell`` hears of each file, ``progress`` how many of how many are
-    done.
+    done. With ``complete``, uploads that were rebuilt become objects, if they have all parts from 1 to their last and
+    nothing is under their keys: nobody knows any more which of them had been completed.
     """
     store = open_store(directory)
     try:
@@ -101,9 +113,9 @@ def adopt(
         try:
             if store.doubtful:
                 _sweep(store, index)
-            return asyncio.run(_Adoption(store, index, region, tell, progress).run())
+            return asyncio.run(_Adoption(store, index, region, tell, progress).run(complete=complete))
         except (IndexError_, OSError) as error:
-            raise LocalError(str(error)) from error
+            raise LocalError(one_line(error)) from error
         finally:
             index.close()
     finally:
@@ -122,7 +134,7 @@ def repair(directory: Path, *, new_index: bool = False) -> Repaired:
         try:
             index = open_index(directory, store)
         except LocalDamaged as error:
-            done.damage = str(error.__cause__ or error)
+            done.damage = one_line(error.__cause__ or error)
             index = _open_damaged(directory, store, done, new_index=new_index)
         try:
             done.behind = index.behind
@@ -133,7 +145,7 @@ def repair(directory: Path, *, new_index: bool = False) -> Repaired:
                 done.moved_files, done.moved_bytes = report.kept, report.unknown_bytes
             done.lost_files = sum(1 for _ in _numbers(store))
         except (IndexError_, OSError) as error:
-            raise LocalError(str(error)) from error
+            raise LocalError(one_line(error)) from error
         finally:
             index.close()
         return done
@@ -196,9 +208,10 @@ class _Adoption:
         self._progress = progress
         self._written: list[tuple[str, Fate]] = []
         self._released: list[int] = []
+        self._rebuilt: list[Upload] = []
         self.counts = Adopted()
 
-    async def run(self) -> Adopted:
+    async def run(self, *, complete: bool) -> Adopted:
         # The newest first, so that an older one of the same key finds it there and stays where it is.
         found = sorted(_numbers(self._store), reverse=True)
         for done, (_, path) in enumerate(found):
@@ -214,7 +227,32 @@ class _Adoption:
                 await self._settle()
             self._progress(done + 1, len(found))
         await self._settle()
+        if complete:
+            multipart = Multipart(Engine(self._index, self._store, inline_size_bytes=0))
+            for upload in self._rebuilt:
+                await self._complete(multipart, upload)
         return self.counts
+
+    async def _complete(self, multipart: Multipart, upload: Upload) -> None:
+        """Make an object of a rebuilt upload, if it has every part that it can be seen to need."""
+        parts = self._index.parts(upload.upload_id, limit=MAX_PARTS)
+        there = self._index.written_head(upload.bucket, upload.key)
+        if there is not None or [part.number for part in parts] != list(range(1, len(parts) + 1)):
+            return
+        listed = [
+            CompletedPart(
+                part.number, part.etag, (part.checksum.algorithm, part.checksum.value) if part.checksum else None
+            )
+            for part in parts
+        ]
+        try:
+            made = uploads.complete(upload, listed, {part.number: part for part in parts})
+        except S3Error:
+            return
+        checksum = Checksum(*made.checksum) if made.checksum is not None else None
+        await multipart.complete(upload, parts, made.etag, checksum)
+        self.counts.completed += 1
+        self.counts.objects += 1
 
     def _leave(self, path: str, reason: str) -> None:
         self.counts.left += 1
@@ -285,6 +323,7 @@ class _Adoption:
         await self._make_bucket(upload.bucket, upload.owner, upload.created_ms)
         if self._index.written_upload(upload.bucket, upload.key, upload.upload_id) is None:
             await self._try(lambda: self._index.create_upload(upload))
+            self._rebuilt.append(upload)
             self.counts.uploads += 1
         taken = msgspec.structs.replace(part, extents=(Extent(number, 0, file.size_bytes),))
         self._released += await self._try(

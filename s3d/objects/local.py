@@ -168,13 +168,18 @@ def open_index(directory: Path, store: Store, *, sync: bool = True, accept_loss:
         if index is not None:
             index.close()
         if isinstance(error, IndexDamaged):
-            raise LocalDamaged(f"{error}; `s3d store repair` opens what can be opened") from error
+            raise LocalDamaged(f"{one_line(error)}; `s3d store repair` opens what can be opened") from error
         if isinstance(error, OSError):
             raise LocalError(f"{error.filename or directory}: {error.strerror or error}") from error
         if isinstance(error, (StoreError, IndexError_)):
-            raise LocalError(str(error)) from error
+            raise LocalError(one_line(error)) from error
         raise
     return index
+
+
+def one_line(error: BaseException) -> str:
+    """An error's words without RocksDB's line breaks."""
+    return " ".join(str(error).split())
 
 
 def _open(directory: Path, sync: bool) -> tuple[Store, Index]:

@@ -16,7 +16,7 @@ import msgspec
 from s3d.index.errors import IndexDamaged, IndexError_
 from s3d.index.records import Extent, Generation, State, Upload, UploadedPart
 from s3d.index.survey import Survey
-from s3d.objects.local import LocalDamaged, LocalError, open_store
+from s3d.objects.local import LocalDamaged, LocalError, one_line, open_store
 from s3d.store.check import VerifyReport
 from s3d.store.layout import file_number, is_temporary
 from s3d.store.store import Store
@@ -51,7 +51,9 @@ class Verified(msgspec.Struct):
     file_bytes: int = 0
     """Read and hashed."""
     unknown_files: int = 0
-    """Data files that no row refers to, as a crash leaves them: the sweep of the next start sees to them."""
+    """Data files that no row refers to, as a crash leaves them: the sweep of the next start removes them."""
+    doubtful: bool = False
+    """The index may have lost rows: that sweep keeps them in lost+found."""
     foreign_files: int = 0
     """Not s3d's by their names."""
     lost_files: int = 0
@@ -81,9 +83,9 @@ def _survey(directory: Path) -> Survey:
     try:
         return Survey.open(directory)
     except IndexDamaged as error:
-        raise LocalDamaged(f"{error}; `s3d store repair` opens what can be opened") from error
+        raise LocalDamaged(f"{one_line(error)}; `s3d store repair` opens what can be opened") from error
     except IndexError_ as error:
-        raise LocalError(str(error)) from error
+        raise LocalError(one_line(error)) from error
     except OSError as error:
         raise LocalError(f"{error.filename or directory}: {error.strerror}") from error
 
@@ -103,14 +105,18 @@ class _Run:
         self.state = Verified()
 
     def run(self) -> Verified:
-        for loss in self._survey.losses:
+        losses = list(self._survey.losses)
+        if self._survey.is_missing and self._store.highest_boot and not losses:
+            losses.append(f"{self._survey.directory}: the index is gone; s3d has run here before")
+        for loss in losses:
             self._found(Problem(loss))
+        self.state.doubtful = bool(losses) or self._store.doubtful
         for step in (self._look_at_buckets, self._look_at_files, self._look_at_records, self._look_around):
             try:
                 step()
             except IndexError_ as error:
                 # The rest of those rows is out of reach; the others are not.
-                self._found(Problem(str(error), path=str(error.path)))
+                self._found(Problem(one_line(error), path=str(error.path)))
         return self.state
 
     def _found(self, problem: Problem) -> None:

@@ -32,9 +32,8 @@ def test_location_names_what_the_client_addressed(s3, setup, bucket, key):
     upload = s3.create_multipart_upload(Bucket=bucket, Key=name)["UploadId"]
     done = upload_parts(s3, bucket, name, upload, [b"x"])
     answer = s3.complete_multipart_upload(Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": done})
-    # S3 itself escapes the slashes of a key too.
-    location = answer["Location"].replace(f"{key}%2F", f"{key}/")
-    assert location == f"{setup.endpoint}/{bucket}/{key}/%C3%BC%20%26%2Bb"
+    # S3 encodes the slash as well; not every store does.
+    assert answer["Location"].replace("%2F", "/") == f"{setup.endpoint}/{bucket}/{key}/%C3%BC%20%26%2Bb"
 
 
 def test_managed_upload_of_a_large_object(s3, direct, bucket, key):

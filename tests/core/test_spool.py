@@ -218,7 +218,7 @@ def test_a_worker_lets_others_have_a_turn(stand: Stand) -> None:
     stand.source.feed(BYTES[:BLOCK_SIZE])
     while len(stand.executor.jobs) < 1:
         stand.source.feed(BYTES[:BLOCK_SIZE])
-    for _ in range(6):
+    for _ in range(12):
         stand.source.feed(BYTES[:BLOCK_SIZE])
     stand.executor.run()
     stand.turn()
