@@ -51,7 +51,7 @@ from s3d.index.schema import (
     upload_key,
     with_details,
 )
-from s3d.index.transitions import LAST_PART, Transitions
+from s3d.index.transitions import LAST_PART, MAX_BUCKETS, Transitions
 from s3d.index.view import Notes, View
 
 log = logging.getLogger(__name__)
@@ -166,6 +166,8 @@ class Index(Transitions):
         # Reads may run while another thread opens it anew: what was read from the old view is not kept beside the new.
         self._view = View(rows)
         self._memory = Memory(self._memory_bytes)
+        self._durable_buckets: dict[str, Bucket] = {}
+        self._written_buckets = {}
         self.entries: dict[bytes, Entry] = self._memory.entries
         """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; they set an entry's ``seen``.
         Another dictionary when the index was opened anew."""
@@ -242,12 +244,21 @@ class Index(Transitions):
 
     def bucket(self, name: str) -> Bucket | None:
         """None too for what can be no bucket's name."""
+        known = self._durable_buckets.get(name)
+        if known is not None:
+            return known
         try:
             key = bucket_prefix(name)[:-1]
         except ValueError:
             return None
         row = self._view.get(Family.BUCKETS, key)
-        return None if row is None else decode_bucket(row)
+        if row is None:
+            return None
+        bucket = decode_bucket(row)
+        if len(self._durable_buckets) >= MAX_BUCKETS:
+            self._durable_buckets.clear()
+        self._durable_buckets[name] = bucket
+        return bucket
 
     def buckets(self) -> list[Bucket]:
         """All, by name."""
@@ -364,6 +375,8 @@ class Index(Transitions):
     def _publish(self, sequence: int) -> None:
         self._durable_sequence = sequence
         notes: Notes = self._view.publish()
+        if notes.buckets:
+            self._durable_buckets.clear()
         drop = self._memory.drop
         for key in notes.heads:
             drop(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
+from operator import itemgetter
 
 import msgspec
 
@@ -20,10 +21,19 @@ from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import Header, House, refuse_body_hash
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
-from s3d.objects.engine import Check, Draft
+from s3d.objects.engine import Check, Draft, unconditional
 from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
 from s3d.s3.dates import http_date
 from s3d.s3.errors import S3Error
+
+# Headers that say nothing of the object a request makes; one with these alone needs no closer look.
+_SILENT = frozenset((
+    b"accept", b"accept-encoding", b"amz-sdk-invocation-id", b"amz-sdk-request", b"authorization", b"connection",
+    b"content-length", b"content-md5", b"date", b"expect", b"host", b"if-match", b"if-none-match", b"user-agent",
+    b"x-amz-content-sha256", b"x-amz-date", b"x-amz-security-token", b"x-amz-user-agent",
+))  # fmt: skip
+_DEFAULT_HEADERS = metadata.stored_headers(())
+_name_of = itemgetter(0)
 
 
 class ObjectOperations:
@@ -164,10 +174,12 @@ class ObjectOperations:
         house.check_bucket(request)
         names.check_key(request.key)
         draft = draft_of(request, house.owner_id)
-        check = partial(conditions.check_write, request.headers)
         upload = plan_body(request, context, house.max_object_size_bytes)
-        # Refused before the body is taken; what counts is asked again when the object is written.
-        check(self._index.written_head(request.bucket, request.key))
+        check = unconditional
+        if conditions.conditional_write(request.headers):
+            check = partial(conditions.check_write, request.headers)
+            # Refused before the body is taken; what counts is asked again when the object is written.
+            check(self._index.written_head(request.bucket, request.key))
         staged = self._engine.stage(request.body, upload)
         return staged.then(partial(self._put, request, draft, upload, check))
 
@@ -270,6 +282,8 @@ class ObjectOperations:
 
 def draft_of(request: Request, owner: str) -> Draft:
     """What a request says of the object it makes; refuses what is not supported or not allowed."""
+    if _SILENT.issuperset(map(_name_of, request.headers)):
+        return Draft(_DEFAULT_HEADERS, (), owner)
     metadata.check_supported(request.headers)
     tagging = request.header(b"x-amz-tagging")
     return Draft(
