@@ -20,11 +20,12 @@ from typing import Final
 import xxhash
 from rocksdict import WriteBatch
 
+from s3d._core.hot import Entry
 from s3d._core.promise import Promise
 from s3d.crash_point import crash_point
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexBusy, IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
-from s3d.index.memory import Entry, Memory
+from s3d.index.memory import Memory
 from s3d.index.records import Bucket, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor, lost, sync_directory
 from s3d.index.rows import CACHE_BYTES, LOG_BYTES, WRITE_BUFFERS_BYTES, Rows, damaged
@@ -50,7 +51,7 @@ from s3d.index.schema import (
     upload_key,
     with_details,
 )
-from s3d.index.transitions import LAST_PART, Transitions
+from s3d.index.transitions import LAST_PART, MAX_BUCKETS, Transitions
 from s3d.index.view import Notes, View
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,11 @@ class Index(Transitions):
         # Reads may run while another thread opens it anew: what was read from the old view is not kept beside the new.
         self._view = View(rows)
         self._memory = Memory(self._memory_bytes)
+        self._durable_buckets: dict[str, Bucket] = {}
+        self._written_buckets = {}
+        self.entries: dict[bytes, Entry] = self._memory.entries
+        """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; they set an entry's ``seen``.
+        Another dictionary when the index was opened anew."""
         self._flusher = Flusher(self._flush, floor.write if self.sync else None)
         # Last, because it lets changes in.
         self._commits = Commits(self._flusher, self._begin, self._publish)
@@ -238,12 +244,21 @@ class Index(Transitions):
 
     def bucket(self, name: str) -> Bucket | None:
         """None too for what can be no bucket's name."""
+        known = self._durable_buckets.get(name)
+        if known is not None:
+            return known
         try:
             key = bucket_prefix(name)[:-1]
         except ValueError:
             return None
         row = self._view.get(Family.BUCKETS, key)
-        return None if row is None else decode_bucket(row)
+        if row is None:
+            return None
+        bucket = decode_bucket(row)
+        if len(self._durable_buckets) >= MAX_BUCKETS:
+            self._durable_buckets.clear()
+        self._durable_buckets[name] = bucket
+        return bucket
 
     def buckets(self) -> list[Bucket]:
         """All, by name."""
@@ -360,6 +375,8 @@ class Index(Transitions):
     def _publish(self, sequence: int) -> None:
         self._durable_sequence = sequence
         notes: Notes = self._view.publish()
+        if notes.buckets:
+            self._durable_buckets.clear()
         drop = self._memory.drop
         for key in notes.heads:
             drop(key)

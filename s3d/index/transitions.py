@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 NewFiles = Sequence[tuple[int, DataFile]]
 LAST_PART: Final = (1 << 16) - 1
+MAX_BUCKETS: Final = 4096
+"""So many buckets at most are kept decoded."""
 
 
 class _Counts:
@@ -108,6 +110,7 @@ class Transitions:
     _rows: Rows
     _view: View
     _commits: Commits
+    _written_buckets: dict[str, Bucket]
 
     # What is written, durable or not.
 
@@ -116,8 +119,17 @@ class Transitions:
         return self._complete(self._rows.get(Family.HEADS, head_key(bucket, key)))
 
     def written_bucket(self, name: str) -> Bucket | None:
+        known = self._written_buckets.get(name)
+        if known is not None:
+            return known
         row = self._rows.get(Family.BUCKETS, bucket_prefix(name)[:-1])
-        return None if row is None else decode_bucket(row)
+        if row is None:
+            return None
+        bucket = decode_bucket(row)
+        if len(self._written_buckets) >= MAX_BUCKETS:
+            self._written_buckets.clear()
+        self._written_buckets[name] = bucket
+        return bucket
 
     def written_upload(self, bucket: str, key: bytes, upload_id: str) -> Upload | None:
         raw = upload_id_bytes(upload_id)
@@ -155,6 +167,7 @@ class Transitions:
         before = self._rows.get(Family.BUCKETS, key)
         batch = WriteBatch(raw_mode=True)
         batch.put(key, encode(bucket), self._rows.handles[Family.BUCKETS])
+        self._written_buckets.clear()
         self._write(batch)
         self._view.gathering.buckets.setdefault(key, before)
 
@@ -175,6 +188,7 @@ class Transitions:
             batch.delete(row_key, self._rows.handles[Family.UPLOADS])
             parts.update(self._drop_parts(batch, counts, row_key[-16:]))
         released = counts.write(self._rows, batch, ())
+        self._written_buckets.clear()
         self._write(batch)
         notes = self._view.gathering
         notes.buckets.setdefault(key, before)

@@ -38,6 +38,10 @@ from s3d.objects.proofs import Proofs
 from s3d.s3.errors import S3Error
 from s3d.store.store import Store
 
+# As plain numbers: operations on members of an enumeration take 1.5 us each.
+_IN_FILES = int(State.RESIDENT)
+_IN_INDEX = int(State.RESIDENT | State.INLINE)
+
 Check = Callable[[Generation | None], None]
 """Looks at an object's written state, None if there is no such object, and raises to refuse a change."""
 
@@ -205,7 +209,7 @@ class Engine:
                 size_bytes=spool.size_bytes,
                 etag=md5_of(spool).hex(),
                 modified_ms=self.now_ms(),
-                state=State.RESIDENT | State.INLINE if inline is not None else State.RESIDENT,
+                state=_IN_INDEX if inline is not None else _IN_FILES,
                 headers=draft.headers,
                 tags=draft.tags,
                 checksum=checksum,

@@ -120,9 +120,7 @@ def test_cut_right_behind_an_acknowledgement(recorded):
     assert [fault for at in chosen for fault in recorded.after(cuts[at], lost())] == []
 
 
-@pytest.mark.parametrize(
-    "choice", [names_only(), data_only(), mixed(1), mixed(2), mixed(3)], ids=lambda one: one.name
-)
+@pytest.mark.parametrize("choice", [names_only(), data_only(), mixed(1), mixed(2), mixed(3)], ids=lambda one: one.name)
 def test_some_of_what_was_not_synced_is_there(recorded, choice):
     cuts = recorded.cuts()
     at = random.Random(choice.name).choice(cuts)
