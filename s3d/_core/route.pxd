@@ -26,6 +26,7 @@ cdef class Router:
     cdef dict methods           # method (bytes) → row
     cdef list cells             # 3 * row + target → {entry name (bytes): [_Line, …]}
     cdef list selectors         # target → {query key (bytes): _Selector}
+    cdef list write_selectors   # the same, with those of the other targets
     cdef dict literals          # path (bytes) → [(method, _Line), …]
     cdef list domains           # lower-case bytes, longest first
     cdef int preflight          # index of the operation that OPTIONS always is, -1 if there is none

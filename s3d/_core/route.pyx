@@ -86,8 +86,11 @@ cdef Py_ssize_t MAX_BUCKET_BYTES = 255
 # Module-level objects, so that the hot path neither builds nor looks up anything.
 cdef bytes EMPTY = b""
 cdef bytes OPTIONS = b"OPTIONS"
+cdef bytes GET = b"GET"
+cdef bytes HEAD = b"HEAD"
 cdef bytes POST = b"POST"
 cdef bytes X_ID = b"x-id"
+cdef bytes VERSION_ID = b"versionId"
 cdef bytes AUTHORIZATION = b"authorization"
 
 
@@ -155,6 +158,7 @@ cdef class Router:
 
     def __init__(self, object routes, object domains=()):
         cdef _Line line
+        cdef _Selector selector
         self.methods = {}
         self.cells = []
         self.selectors = [{}, {}, {}]
@@ -173,6 +177,20 @@ cdef class Router:
                 continue
             cell = self.cells[3 * self.methods[route.method] + route.target]
             cell.setdefault(self._entry(route), []).append(line)
+        # Another target's subresource is none of this one's: a write must not be read past it (DELETE /b/k?lifecycle is no
+        # DeleteObject, DELETE /b?uploadId=1 no DeleteBucket). It has no cell, so it selects nothing; nor has a version of
+        # a bucket, which is an object's whose key got lost. To a read they are parameters like any other.
+        selector = _Selector(VERSION_ID)
+        selector.strong = True
+        self.write_selectors = [
+            self.selectors[SERVICE],
+            {VERSION_ID: selector} | self._strong(OBJECT) | self.selectors[BUCKET],
+            self._strong(BUCKET) | self.selectors[OBJECT],
+        ]
+
+    def _strong(self, target):
+        """The selectors of ``target`` that outweigh all others, by name."""
+        return {name: one for name, one in self.selectors[target].items() if (<_Selector>one).strong}
 
     def _entry(self, route):
         """Register the selector of ``route``; return the name of its entry in the cell."""
@@ -195,7 +213,7 @@ cdef class Router:
 
         Raises `Fault`: INVALID_URI (neither a path nor a URL, an escape that is none, a control character),
         INVALID_BUCKET_NAME (also for an empty one, as in ``//key``), KEY_TOO_LONG, METHOD_NOT_ALLOWED (nothing in the
-        table has this method here, or this subresource by this method), INVALID_ARGUMENT (two subresources at once,
+        table has this method here, or this subresource by this method or here), INVALID_ARGUMENT (two subresources at once,
         or an operation without a query parameter that makes it out). The request is then partly filled in.
         """
         cdef const uint8_t *data
@@ -377,7 +395,8 @@ cdef class Router:
         cdef int escaped = 0
         cdef Py_ssize_t value_size
         cdef list params = request.params
-        cdef dict selectors = <dict>self.selectors[target]
+        cdef bint reads = request.method == GET or request.method == HEAD
+        cdef dict selectors = <dict>(self.selectors if reads else self.write_selectors)[target]
         cdef PyObject *found
         cdef _Selector selector
         cdef bytes name, value

@@ -335,3 +335,34 @@ def test_half_of_a_part_copy_is_refused_too(target: str) -> None:
     with pytest.raises(Fault) as refused:
         ROUTER.route(Request(b"PUT", target.encode(), [COPY]))
     assert refused.value.code == FaultCode.INVALID_ARGUMENT
+
+
+_STRONG = {
+    target: sorted(
+        {one.selector for one in TABLE.routes if one.target == target and one.selector and one.selector_value is None}
+    )
+    for target in (Target.BUCKET, Target.OBJECT)
+}
+_FOREIGN = [
+    *((name, "/bucket/key") for name in _STRONG[Target.BUCKET] if name not in _STRONG[Target.OBJECT]),
+    *((name, "/bucket") for name in _STRONG[Target.OBJECT] if name not in _STRONG[Target.BUCKET]),
+    # Of an object whose key got lost.
+    (b"versionId", "/bucket"),
+]
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+@pytest.mark.parametrize(("name", "path"), _FOREIGN)
+def test_a_write_is_not_read_past_a_subresource_of_another_target(name: bytes, path: str, method: str) -> None:
+    with pytest.raises(Fault) as refused:
+        ROUTER.route(Request(method.encode(), f"{path}?{name.decode()}=1".encode(), [(b"host", b"127.0.0.1")]))
+    assert refused.value.code == FaultCode.METHOD_NOT_ALLOWED
+
+
+def test_no_parameter_of_a_write_is_a_subresource_of_another_target() -> None:
+    for operation in TABLE:
+        foreign = {
+            name.decode() for name, path in _FOREIGN if (path == "/bucket") == (operation.target == Target.BUCKET)
+        }
+        if operation.method in ("PUT", "POST", "DELETE") and operation.target != Target.SERVICE:
+            assert not foreign & {*operation.optional_query, *operation.required_query}, operation.name
