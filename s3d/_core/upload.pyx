@@ -33,6 +33,9 @@ cdef bytes UNSIGNED_PAYLOAD = b"UNSIGNED-PAYLOAD"
 cdef bytes UNSIGNED_TRAILER = b"STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 cdef bytes SIGNED_CHUNKS = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 cdef bytes SIGNED_CHUNKS_TRAILER = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+cdef frozenset ABOUT_CHECKSUMS = frozenset((
+    b"x-amz-checksum-algorithm", b"x-amz-checksum-type", b"x-amz-checksum-mode",
+))
 cdef str BAD_PAYLOAD_HASH = (
     "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
@@ -216,6 +219,12 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
             trailer_names += [part.strip().lower() for part in (<bytes>pair[1]).split(b",")]
         elif name == b"content-md5" or name.startswith(b"x-amz-checksum-") or name == b"x-amz-sdk-checksum-algorithm":
             announced = True
+            if keep and name.startswith(b"x-amz-checksum-") and checksum_algorithm(name) < 0 and name not in ABOUT_CHECKSUMS:
+                # Whoever sends it believes that the body is held against it. A remote may know more than we do.
+                raise Fault(
+                    FaultCode.INVALID_REQUEST,
+                    "The algorithm type you specified in x-amz-checksum- header is invalid.",
+                )
     if payload is None and context is not None:
         payload = context.payload_hash
     if payload is None:

@@ -552,3 +552,19 @@ def test_the_decoder_alone_reads_what_the_stage_wrote() -> None:
     again = ChunkedDecoder(len(GOOD), trailer_names=[CRC32])
     assert again.decode(out) == GOOD
     again.close()
+
+
+def test_a_body_to_keep_is_not_taken_with_a_checksum_that_nobody_knows() -> None:
+    with pytest.raises(Fault) as caught:
+        plan_upload(request([(b"x-amz-checksum-foo", b"AAAA")], 1), NO_LIMIT, None, keep=True)
+    assert caught.value.code == FaultCode.INVALID_REQUEST
+
+
+def test_a_checksum_that_only_the_remote_may_know_passes() -> None:
+    out = run(plan([(b"x-amz-checksum-foo", b"AAAA")], GOOD), [GOOD])
+    assert out.body == GOOD
+
+
+@pytest.mark.parametrize("name", [b"x-amz-checksum-algorithm", b"x-amz-checksum-type", b"x-amz-checksum-mode"])
+def test_what_speaks_about_a_checksum_is_none(name: bytes) -> None:
+    plan_upload(request([(name, b"x")], 1), NO_LIMIT, None, keep=True)
