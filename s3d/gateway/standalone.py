@@ -17,6 +17,7 @@ from s3d.gateway.local.listings import ListOperations
 from s3d.gateway.local.multipart import MultipartOperations
 from s3d.gateway.local.objects import ObjectOperations
 from s3d.gateway.local.tagging import TaggingOperations
+from s3d.s3 import presigned
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 
@@ -64,6 +65,7 @@ class Standalone:
             "GetBucketTagging": tagging.get_bucket_tagging,
             "PutBucketTagging": tagging.put_bucket_tagging,
             "DeleteBucketTagging": tagging.delete_bucket_tagging,
+            "Preflight": _preflight,
         }
         self._operations: list[Operation | None] = [None] * len(operations)
         for name, operation in named.items():
@@ -75,6 +77,9 @@ class Standalone:
         ``context`` is its signature, to check the chunks of its body against. Returns a finished response or something
         to wait for. Errors are raised or come out of the wait: `Fault`, `S3Error`, OSError.
         """
+        if request.params and request.param(presigned.SIGNATURE) is not None:
+            # They were signed as part of the query, and nothing is signed again here.
+            request.headers.extend(presigned.hoisted_headers(request.params, request.headers))
         operation = self._operations[request.operation]
         if operation is None:
             name = self._names[request.operation]
@@ -88,3 +93,10 @@ class Standalone:
             f"No CORS rule of this bucket allows requests from the origin {origin.decode('latin-1')}. "
             "Programs other than web browsers should not send an Origin header.",
         )
+
+
+def _preflight(request: Request, context: SigningContext | None) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html, of a bucket without CORS rules."""
+    if request.header(b"origin") is None:
+        raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
+    raise S3Error("AccessForbidden", "CORSResponse: CORS is not enabled for this bucket.")
