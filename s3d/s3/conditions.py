@@ -19,7 +19,7 @@ from s3d.s3.metadata import Headers
 _TAG = re.compile(rb'\s*(W/)?(?:"([^"]*)"|([^\s",]+))\s*(?:,|\Z)')
 
 _READ = frozenset((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"))
-_WRITE = frozenset((b"if-match", b"if-none-match"))
+_WRITE = frozenset((b"if-match", b"if-none-match", b"if-unmodified-since"))
 _COPY = b"x-amz-copy-source-"
 _IF_MATCH = "If-Match"
 _IF_NONE_MATCH = "If-None-Match"
@@ -146,8 +146,9 @@ def check_write(headers: Headers, current: Current | None, *, any_etag: bool = F
     """Hold the conditions of PutObject, CopyObject or CompleteMultipartUpload against what the key has now.
 
     Raises PreconditionFailed (412), or NoSuchKey (404) for If-Match where there is nothing. S3 takes only ``*`` for
-    If-None-Match, and not both conditions at once: NotImplemented (501). With ``any_etag`` both mean what RFC 9110
-    says. Whoever calls this must write in the same step, or the answer is of no worth.
+    If-None-Match, and not both conditions at once, and no If-Unmodified-Since: NotImplemented (501). If-Modified-Since
+    means nothing here (RFC 9110 §13.1.3). With ``any_etag`` the tags mean what RFC 9110 says. Whoever calls this must
+    write in the same step, or the answer is of no worth.
     """
     wanted = unwanted = None
     for name, value in headers:
@@ -155,6 +156,8 @@ def check_write(headers: Headers, current: Current | None, *, any_etag: bool = F
             wanted = value
         elif name == b"if-none-match":
             unwanted = value
+        elif name == b"if-unmodified-since":
+            raise _not_taken(_IF_UNMODIFIED)
     if wanted is None and unwanted is None:
         return
     if not any_etag:
@@ -179,12 +182,23 @@ def _not_implemented(header: str, why: str) -> S3Error:
     return S3Error("NotImplemented", extra={"Header": header, "additionalMessage": why})
 
 
+def _not_taken(header: str) -> S3Error:
+    """For a condition that S3 does not have: to write as though it held could destroy what it was to protect."""
+    return _not_implemented(header, f"We don't accept the {header} header for this API")
+
+
 def check_delete(headers: Headers, current: Current | None) -> None:
     """Hold If-Match, x-amz-if-match-last-modified-time and x-amz-if-match-size of DeleteObject against the object.
 
-    Raises PreconditionFailed (412). Deleting nothing succeeds, whatever the conditions: what the client wants gone is
-    gone. InvalidArgument for a time or size that is none.
+    Raises PreconditionFailed (412). Deleting nothing succeeds, whatever these conditions: what the client wants gone is
+    gone. InvalidArgument for a time or size that is none, NotImplemented (501) for If-None-Match and
+    If-Unmodified-Since.
     """
+    for name, _ in headers:
+        if name == b"if-none-match":
+            raise _not_taken(_IF_NONE_MATCH)
+        if name == b"if-unmodified-since":
+            raise _not_taken(_IF_UNMODIFIED)
     conditions: dict[bytes, bytes] = {
         name: value
         for name, value in headers

@@ -134,6 +134,8 @@ def test_a_copys_source_is_held_against_its_own_conditions(conditions: dict[str,
         (b"if-match", TAG, False, "404 NoSuchKey"),
         (b"if-match", b"*", False, "404 NoSuchKey"),
         (b"if-modified-since", AFTER, True, ""),
+        (b"if-unmodified-since", AFTER, True, "501 NotImplemented"),
+        (b"if-unmodified-since", BEFORE, False, "501 NotImplemented"),
     ],
 )
 def test_a_write_is_held_against_what_is_there(name: bytes, value: bytes, exists: bool, outcome: str) -> None:
@@ -187,6 +189,13 @@ def test_a_delete_is_held_against_what_is_there(name: bytes, value: bytes, condi
 def test_deleting_nothing_meets_every_condition() -> None:
     check_delete([(b"if-match", b"badetag"), (b"x-amz-if-match-size", b"9")], None)
     check_delete_entry(None, b"badetag", 1, 9)
+
+
+@pytest.mark.parametrize(("name", "value"), [(b"if-none-match", b"*"), (b"if-unmodified-since", AFTER)])
+def test_a_delete_on_a_condition_that_s3_does_not_have_deletes_nothing(name: bytes, value: bytes) -> None:
+    with pytest.raises(S3Error) as error:
+        check_delete([(name, value)], Object())
+    assert error.value.code == "NotImplemented"
 
 
 @pytest.mark.parametrize("name", [b"x-amz-if-match-last-modified-time", b"x-amz-if-match-size"])
