@@ -195,11 +195,11 @@ def response_overrides(params: Iterable[tuple[bytes, bytes]] | None, signed: boo
     """The headers that ``response-…`` query parameters put in place of an object's own (GetObject, HeadObject).
 
     ``params`` are decoded. Raises InvalidRequest where the request is anonymous, as S3 does, and InvalidArgument for a
-    value that no header can hold.
+    value that no header can hold. Of a parameter that comes twice the first value counts.
     """
     if not params:
         return []
-    overrides = []
+    overrides: dict[bytes, bytes] = {}
     for name, value in params:
         header = _OVERRIDES.get(name)
         if header is None:
@@ -211,8 +211,8 @@ def response_overrides(params: Iterable[tuple[bytes, bytes]] | None, signed: boo
         # A line break would end the header and begin whatever the sender of a link likes.
         if _CONTROL.search(value):
             raise invalid_argument(name.decode(), value, "Header value cannot be represented.")
-        overrides.append((header, value))
-    return overrides
+        overrides.setdefault(header, value)
+    return list(overrides.items())
 
 
 def directive(headers: Headers, name: bytes) -> bool:

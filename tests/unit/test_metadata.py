@@ -175,6 +175,11 @@ def test_an_unknown_acl_or_ownership_is_an_invalid_argument(name: bytes) -> None
     assert error.value.code == "InvalidArgument"
 
 
+def test_the_first_of_an_override_counts() -> None:
+    params = [(b"response-content-type", b"x/y"), (b"response-content-type", b"z")]
+    assert response_overrides(params, True) == [(b"content-type", b"x/y")]
+
+
 def test_a_signed_request_overrides_headers_of_the_answer() -> None:
     params: Pairs = [(b"response-content-type", b"foo/bar"), (b"x-id", b"GetObject"), (b"response-expires", b"123")]
     assert response_overrides(params, True) == [(b"content-type", b"foo/bar"), (b"expires", b"123")]
