@@ -13,9 +13,9 @@ import msgspec
 from s3d._core.promise import Promise
 from s3d.index.records import Checksum, Generation, State
 from s3d.objects.engine import Check, Draft, Engine, unconditional
+from s3d.s3 import checksums
 from s3d.s3.errors import S3Error
 
-DEFAULT_ALGORITHM = "CRC64NVME"
 _ATTEMPTS = 5
 
 
@@ -40,7 +40,7 @@ async def copy_object(
         original = engine.written(*source)
         check_source(original)
         etag, checksum = original.etag, original.checksum
-        wanted = algorithm or (checksum.algorithm if checksum is not None else DEFAULT_ALGORITHM)
+        wanted = algorithm or (checksum.algorithm if checksum is not None else checksums.DEFAULT)
         if original.parts or checksum is None or checksum.algorithm != wanted:
             md5, checksum = await engine.reread(original, 0, original.size_bytes, wanted)
             etag = md5.hex()

@@ -15,6 +15,7 @@ from s3d.index.records import Checksum, DataFile, Extent, Generation, Part, Stat
 from s3d.objects.assembly import cut, joined
 from s3d.objects.engine import Check, Draft, Engine, Trailer, closing, md5_of, unconditional
 from s3d.objects.reread import digest
+from s3d.s3 import checksums
 from s3d.s3.errors import S3Error
 from s3d.s3.uploads import make_upload_id, no_such_upload
 
@@ -90,6 +91,8 @@ class Multipart:
         committed.
         """
         engine = self._engine
+        # The bytes are read for the ETag anyway.
+        algorithm = upload.checksum_algorithm or checksums.DEFAULT
         for _ in range(5):
             original = engine.written(*source)
             start, end = choose(original)
@@ -97,11 +100,11 @@ class Multipart:
             if not extents:
                 # Inline, or empty: few bytes, and they go to a file as any part's do.
                 body = self._index.body(original)[start:end] if original.state & State.INLINE else b""
-                _, checksum = digest([body], upload.checksum_algorithm)
+                _, checksum = digest([body], algorithm)
                 spool = await engine.stage_bytes(body)
                 copied: UploadedPart = await self.put_part(upload, number, spool, checksum)
                 return copied
-            md5, checksum = await engine.reread(original, start, end, upload.checksum_algorithm)
+            md5, checksum = await engine.reread(original, start, end, algorithm)
             # No await from here to the transition: the extents are the source's as long as it is unchanged.
             self.find(upload.bucket, upload.key, upload.upload_id)
             if engine.written(*source).number == original.number:

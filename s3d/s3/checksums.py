@@ -20,6 +20,9 @@ from s3d.s3.metadata import Headers
 FULL_OBJECT = "FULL_OBJECT"
 COMPOSITE = "COMPOSITE"
 
+DEFAULT = "CRC64NVME"
+"""The algorithm of the checksum that S3 computes for whatever came without one."""
+
 ALGORITHMS: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in Algorithm}
 """By the name that x-amz-checksum-algorithm has for it."""
 

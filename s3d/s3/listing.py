@@ -413,6 +413,14 @@ def parse_attribute_parts(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, 
     return parse_list_parts([(name.removeprefix(b"x-amz-"), value) for name, value in headers if name in wanted])
 
 
+def page_of_parts(found: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
+    """The page that ``found``, read one further than ``limit``, makes, and whether more follows.
+
+    A page of no parts is the last: its marker could not move on, and whoever follows it would ask for ever.
+    """
+    return found[:limit], 0 < limit < len(found)
+
+
 class BucketsQuery(msgspec.Struct, frozen=True):
     """What ListBuckets asks for."""
 

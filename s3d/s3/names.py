@@ -46,13 +46,25 @@ def check_version(version: bytes | None, key: bytes) -> None:
     None, for no such parameter, passes. Raises InvalidArgument for what cannot be a version id, NoSuchVersion (404) for
     one that nothing here has.
     """
+    if not is_current(version):
+        raise S3Error("NoSuchVersion", extra={"Key": key, "VersionId": version or b""})
+
+
+def is_current(version: bytes | None) -> bool:
+    """Whether a ``versionId`` is that of an object of an unversioned bucket; InvalidArgument if it cannot be one."""
     if version is None or version == b"null":
-        return
+        return True
     if not version:
         raise invalid_argument("versionId", "", "Version id cannot be the empty string")
     if not _VERSION.fullmatch(version):
         raise invalid_argument("versionId", version, "Invalid version id specified")
-    raise S3Error("NoSuchVersion", extra={"Key": key, "VersionId": version})
+    return False
+
+
+def refuse_version(version: bytes | None) -> None:
+    """Raise InvalidArgument where an operation that makes an object is given a ``versionId``."""
+    if version is not None:
+        raise invalid_argument("versionId", version, "This operation does not accept a version-id.")
 
 
 class CopySource(msgspec.Struct, frozen=True):

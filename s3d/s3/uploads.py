@@ -84,7 +84,7 @@ def check_part_checksum(upload: Chosen, claimed: str | None) -> str:
     """
     wanted = upload.checksum_algorithm
     if not wanted:
-        return claimed or "CRC64NVME"
+        return claimed or checksums.DEFAULT
     if claimed != wanted and (claimed is not None or upload.checksum_kind == COMPOSITE):
         raise S3Error(
             "InvalidRequest",
@@ -127,6 +127,14 @@ def complete(
     checksum = _check_checksum(upload, stored, claim, headers)
     etag = checksums.multipart_etag([bytes.fromhex(part.etag) for part in stored])
     return Completion([part.number for part in stored], size_bytes, etag, checksum)
+
+
+def makes(listed: Sequence[CompletedPart], etag: str) -> bool:
+    """Whether the parts ``listed`` make an object with this ETag, as far as their own ETags tell."""
+    try:
+        return checksums.multipart_etag([bytes.fromhex(part.etag) for part in listed]) == etag
+    except ValueError:
+        return False
 
 
 def _held(upload: Chosen, listed: Sequence[CompletedPart], uploaded: Mapping[int, Stored]) -> list[Stored]:

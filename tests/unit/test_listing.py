@@ -18,6 +18,7 @@ from s3d.s3.listing import (
     list_uploads,
     make_token,
     page_of_buckets,
+    page_of_parts,
     parse_attribute_parts,
     parse_list_buckets,
     parse_list_objects,
@@ -369,3 +370,9 @@ def test_max_buckets_has_bounds(value: bytes) -> None:
     with pytest.raises(S3Error) as error:
         parse_list_buckets([(b"max-buckets", value)])
     assert error.value.code == "InvalidArgument"
+
+
+@pytest.mark.parametrize(("found", "limit", "truncated"), [(3, 2, True), (2, 2, False), (0, 2, False), (1, 0, False)])
+def test_a_page_of_parts_says_whether_more_follows_unless_it_has_none(found: int, limit: int, truncated: bool) -> None:
+    page, more = page_of_parts(range(found), limit)
+    assert (len(page), more) == (min(found, limit), truncated)

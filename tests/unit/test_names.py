@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from s3d.s3.errors import S3Error
-from s3d.s3.names import CopySource, check_bucket_name, check_key, check_version, parse_copy_source
+from s3d.s3.names import (
+    CopySource,
+    check_bucket_name,
+    check_key,
+    check_version,
+    is_current,
+    parse_copy_source,
+    refuse_version,
+)
 
 
 @pytest.mark.parametrize("name", ["abc", "a-b", "a.b", "0ab", "a" * 63, "1.2.3.4.5", "a--b", "foo.bar-baz"])
@@ -82,3 +90,13 @@ def test_any_other_version_is_refused(version: bytes, code: str, status: int) ->
     with pytest.raises(S3Error) as error:
         check_version(version, b"key")
     assert (error.value.code, error.value.status) == (code, status)
+
+
+def test_a_version_that_nothing_has_is_not_the_current_one() -> None:
+    assert not is_current(b"3HL4kqtJlcpXroDTDmJ.rmSpXd3dIbrH")
+
+
+def test_what_makes_an_object_takes_no_version() -> None:
+    with pytest.raises(S3Error) as error:
+        refuse_version(b"null")
+    assert (error.value.code, error.value.extra["ArgumentName"]) == ("InvalidArgument", "versionId")

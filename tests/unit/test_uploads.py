@@ -17,6 +17,7 @@ from s3d.s3.uploads import (
     check_part_checksum,
     complete,
     make_upload_id,
+    makes,
     parse_upload_id,
 )
 
@@ -235,3 +236,15 @@ def test_a_part_with_another_checksum_is_refused(upload: Upload, claimed: str | 
         "Checksum Type mismatch occurred, expected checksum Type: crc32, actual checksum Type: "
         + ("sha1" if claimed else "null")
     )
+
+
+def test_the_listed_parts_tell_which_object_they_make() -> None:
+    first, second = (hashlib.md5(body, usedforsecurity=False) for body in (b"a", b"b"))
+    whole = hashlib.md5(first.digest() + second.digest(), usedforsecurity=False).hexdigest()
+    listed = [CompletedPart(1, first.hexdigest()), CompletedPart(2, second.hexdigest())]
+    assert makes(listed, f"{whole}-2")
+    assert not makes(listed[:1], f"{whole}-2")
+
+
+def test_an_etag_that_is_no_digest_makes_no_object() -> None:
+    assert not makes([CompletedPart(1, "nonsense")], "nonsense")

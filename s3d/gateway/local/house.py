@@ -19,6 +19,11 @@ from s3d.s3.errors import S3Error
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """The largest, a CompleteMultipartUpload of 10,000 parts with SHA-512, has 2.2 MB, and 3.5 MB indented."""
 
+ACCOUNT_ID = "000000000000"
+"""The account that owns everything: what AWS calls so has 12 digits, and no account has none but zeros."""
+
+SOURCE_OWNER = b"x-amz-source-expected-bucket-owner"
+
 Header = tuple[bytes, bytes]
 
 EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -73,10 +78,10 @@ class House:
         self.check_owner(request)
         return bucket
 
-    def check_owner(self, request: Request) -> None:
-        """Refuse when ``x-amz-expected-bucket-owner`` names another owner than ours."""
-        expected = request.header(b"x-amz-expected-bucket-owner")
-        if expected is not None and expected.decode("latin-1") != self.owner_id:
+    def check_owner(self, request: Request, header: bytes = b"x-amz-expected-bucket-owner") -> None:
+        """Refuse when ``header`` names another owner than ours, by account or by canonical user id."""
+        expected = request.header(header)
+        if expected is not None and expected.decode("latin-1") not in (ACCOUNT_ID, self.owner_id):
             raise S3Error("AccessDenied")
 
     def read_document(

@@ -12,10 +12,10 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import Header, House, refuse_body_hash
+from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_hash
 from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source, draft_of, plan_body
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
-from s3d.s3 import checksums, conditions, documents, listing, names, ranges, reading, uploads
+from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, uploads
 
 MAX_PART_BYTES = 5 * 2**30
 
@@ -33,6 +33,7 @@ class MultipartOperations:
         refuse_body_hash(context)
         house.check_bucket(request)
         names.check_key(request.key)
+        names.refuse_version(request.param(b"versionId"))
         draft = draft_of(request, house.owner_id)
         algorithm, kind = checksums.upload_checksum(request.headers)
         promise = self._multipart.create(
@@ -54,6 +55,7 @@ class MultipartOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
         house = self._house
         house.check_bucket(request)
+        metadata.check_supported(request.headers)
         number = ranges.parse_part_number(request.param(b"partNumber") or b"")
         upload = self._find(request)
         claimed = claimed_algorithm(request)
@@ -78,6 +80,8 @@ class MultipartOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
+        house.check_owner(request, SOURCE_OWNER)
+        metadata.check_supported(request.headers)
         number = ranges.parse_part_number(request.param(b"partNumber") or b"")
         upload = self._find(request)
         source = copy_source(request)
@@ -93,6 +97,8 @@ class MultipartOperations:
     def complete_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
         self._house.check_bucket(request)
+        metadata.check_supported(request.headers)
+        names.refuse_version(request.param(b"versionId"))
         return self._house.read_document(request, context, partial(self._complete, request))
 
     def _complete(self, request: Request, body: bytes) -> Promise:
@@ -109,7 +115,7 @@ class MultipartOperations:
         # No await from here to the transition.
         upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
         finished = multipart.completed(request.bucket, request.key, upload_id)
-        if finished is not None:
+        if finished is not None and uploads.makes(listed, finished.etag):
             # The client did not hear of it, and asks again.
             return house.engine.settled((), finished).then(done)
         upload = self._find(request)
@@ -152,10 +158,10 @@ class MultipartOperations:
         if upload is None:
             raise uploads.no_such_upload(upload_id)
         # One more than asked for tells whether there are more.
-        found = house.index.parts(upload_id, marker, limit + 1)
+        page, truncated = listing.page_of_parts(house.index.parts(upload_id, marker, limit + 1), limit)
         answer = documents.list_parts(
-            request.bucket, upload, found[:limit], owner=house.owner, part_number_marker=marker, max_parts=limit,
-            truncated=len(found) > limit,
+            request.bucket, upload, page, owner=house.owner, part_number_marker=marker, max_parts=limit,
+            truncated=truncated,
         )  # fmt: skip
         return house.document(request, answer)
 

@@ -19,7 +19,7 @@ from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
 from s3d._core.upload import plan_upload
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import Header, House, refuse_body_hash
+from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_hash
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft, unconditional
@@ -33,6 +33,8 @@ _SILENT = frozenset((
     b"content-length", b"content-md5", b"date", b"expect", b"host", b"if-match", b"if-none-match", b"user-agent",
     b"x-amz-content-sha256", b"x-amz-date", b"x-amz-security-token", b"x-amz-user-agent",
 ))  # fmt: skip
+# What a 304 repeats of the 200 (RFC 9110 §15.4.5), and Last-Modified as S3 does.
+_UNMODIFIED = frozenset((b"last-modified", b"etag", b"cache-control", b"expires"))
 _DEFAULT_HEADERS = metadata.stored_headers(())
 _name_of = itemgetter(0)
 
@@ -94,7 +96,8 @@ class ObjectOperations:
         except S3Error as error:
             if error.status != 304:
                 raise
-            return Response(304, [*self._house.common(request), *self._headers(generation)[:2]])
+            kept = [header for header in self._headers(generation, overrides) if header[0].lower() in _UNMODIFIED]
+            return Response(304, [*self._house.common(request), *kept])
         size = generation.size_bytes
         start, end, status = 0, size, 200
         part_checksum: Checksum | None = None
@@ -102,7 +105,8 @@ class ObjectOperations:
         if part_number is not None:
             number = ranges.parse_part_number(part_number)
             start, end = ranges.part_range(number, [part.size_bytes for part in generation.parts], size)
-            status = 206
+            # No Content-Range can name the bytes of an empty part, and a 206 must have one (RFC 9110 §15.3.7).
+            status = 206 if size else 200
             if generation.parts:
                 extra.append((b"x-amz-mp-parts-count", b"%d" % len(generation.parts)))
                 part_checksum = generation.parts[number - 1].checksum
@@ -111,15 +115,16 @@ class ObjectOperations:
             if chosen is not None:
                 start, end = chosen
                 status = 206
-        if status == 206 and size:
+        if status == 206:
             extra.append((b"Content-Range", ranges.content_range(start, end, size)))
         mode = request.header(b"x-amz-checksum-mode")
         checksum = None
-        if mode is not None and mode.upper() == b"ENABLED" and end - start == size:
-            # S3 gives the checksum of a whole object only with the whole object.
-            checksum = generation.checksum
-        elif mode is not None and part_checksum is not None and generation.checksum is not None:
-            checksum = msgspec.structs.replace(part_checksum, kind=generation.checksum.kind)
+        if mode is not None and mode.upper() == b"ENABLED":
+            if part_checksum is not None and generation.checksum is not None:
+                checksum = msgspec.structs.replace(part_checksum, kind=generation.checksum.kind)
+            elif end - start == size:
+                # S3 gives the checksum of a whole object only with the whole object.
+                checksum = generation.checksum
         headers = self._headers(generation, overrides, checksum)
         headers = [*self._house.common(request), *headers, *extra]
         if request.method == b"HEAD":
@@ -176,9 +181,8 @@ class ObjectOperations:
         if generation.parts:
             marker, limit = listing.parse_attribute_parts(request.headers)
             after = [part for part in generation.parts if part.number > marker]
-            parts = documents.ObjectParts(
-                len(generation.parts), after[:limit], marker, limit, truncated=len(after) > limit
-            )
+            page, truncated = listing.page_of_parts(after, limit)
+            parts = documents.ObjectParts(len(generation.parts), page, marker, limit, truncated=truncated)
         body = documents.object_attributes(asked, generation, parts)
         return self._house.document(request, body, self._headers(generation)[:1])
 
@@ -189,6 +193,7 @@ class ObjectOperations:
         house = self._house
         house.check_bucket(request)
         names.check_key(request.key)
+        names.refuse_version(request.param(b"versionId"))
         draft = draft_of(request, house.owner_id)
         upload = plan_body(request, context, house.max_object_size_bytes)
         check = unconditional
@@ -216,6 +221,8 @@ class ObjectOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
+        house.check_owner(request, SOURCE_OWNER)
+        names.refuse_version(request.param(b"versionId"))
         source = copy_source(request)
         replace_headers = metadata.directive(request.headers, b"x-amz-metadata-directive")
         replace_tags = metadata.directive(request.headers, b"x-amz-tagging-directive")
@@ -263,7 +270,10 @@ class ObjectOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
-        names.check_version(request.param(b"versionId"), request.key)
+        version = request.param(b"versionId")
+        if version is not None and not names.is_current(version):
+            # Nothing here has that version, so it is as gone as the client wants it.
+            return house.answer(request, 204, [(b"x-amz-version-id", version)])
         check = partial(conditions.check_delete, request.headers)
         promise = self._engine.delete_object(request.bucket, request.key, check)
         return promise.then(lambda _: house.answer(request, 204))
@@ -283,7 +293,9 @@ class ObjectOperations:
             refusal = None
             try:
                 names.check_key(entry.key)
-                names.check_version(entry.version.encode() if entry.version else None, entry.key)
+                if not names.is_current(entry.version.encode() if entry.version else None):
+                    results.append((entry.key, entry.version, None))
+                    continue
                 if entry.etag is not None or entry.modified_ms is not None or entry.size_bytes is not None:
                     current = self._index.written_head(request.bucket, entry.key)
                     conditions.check_delete_entry(current, entry.etag, entry.modified_ms, entry.size_bytes)
