@@ -177,9 +177,9 @@ cdef class Router:
                 continue
             cell = self.cells[3 * self.methods[route.method] + route.target]
             cell.setdefault(self._entry(route), []).append(line)
-        # Another target's subresource is none of this one's: a write must not be read past it (DELETE /b/k?lifecycle is no
-        # DeleteObject, DELETE /b?uploadId=1 no DeleteBucket). It has no cell, so it selects nothing; nor has a version of
-        # a bucket, which is an object's whose key got lost. To a read they are parameters like any other.
+        # Another target's subresource is none of this one's: a write must not be read past it (DELETE /b/k?lifecycle is
+        # no DeleteObject, DELETE /b?uploadId=1 no DeleteBucket). It has no cell, so it selects nothing; nor has a
+        # version of a bucket, which is an object's whose key got lost. To a read they are parameters like any other.
         selector = _Selector(VERSION_ID)
         selector.strong = True
         self.write_selectors = [
@@ -213,8 +213,8 @@ cdef class Router:
 
         Raises `Fault`: INVALID_URI (neither a path nor a URL, an escape that is none, a control character),
         INVALID_BUCKET_NAME (also for an empty one, as in ``//key``), KEY_TOO_LONG, METHOD_NOT_ALLOWED (nothing in the
-        table has this method here, or this subresource by this method or here), INVALID_ARGUMENT (two subresources at once,
-        or an operation without a query parameter that makes it out). The request is then partly filled in.
+        table has this method here, or this subresource by this method or here), INVALID_ARGUMENT (two subresources at
+        once, or an operation without a query parameter that makes it out). The request is then partly filled in.
         """
         cdef const uint8_t *data
         cdef const uint8_t *slash

@@ -219,12 +219,13 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
             trailer_names += [part.strip().lower() for part in (<bytes>pair[1]).split(b",")]
         elif name == b"content-md5" or name.startswith(b"x-amz-checksum-") or name == b"x-amz-sdk-checksum-algorithm":
             announced = True
-            if keep and name.startswith(b"x-amz-checksum-") and checksum_algorithm(name) < 0 and name not in ABOUT_CHECKSUMS:
+            if keep and name.startswith(b"x-amz-checksum-") and name not in ABOUT_CHECKSUMS:
                 # Whoever sends it believes that the body is held against it. A remote may know more than we do.
-                raise Fault(
-                    FaultCode.INVALID_REQUEST,
-                    "The algorithm type you specified in x-amz-checksum- header is invalid.",
-                )
+                if checksum_algorithm(name) < 0:
+                    raise Fault(
+                        FaultCode.INVALID_REQUEST,
+                        "The algorithm type you specified in x-amz-checksum- header is invalid.",
+                    )
     if payload is None and context is not None:
         payload = context.payload_hash
     if payload is None:

@@ -84,6 +84,8 @@ def parse_copy_source(value: bytes) -> CopySource:
     path, mark, version = value.rpartition(_VERSION_KEY)
     if not mark:
         path, version = value, b""
+    if b"?" in path:
+        raise invalid_argument("x-amz-copy-source", value, "Unsupported copy source parameter.")
     if _ESCAPE.search(path):
         raise invalid_argument("x-amz-copy-source", value, "Invalid copy source encoding")
     decoded = unquote_to_bytes(path.replace(b"+", b" "))

@@ -21,7 +21,8 @@ from s3d.s3.reading import CompletedPart
 
 MIN_PART_BYTES = 5 * 2**20
 """Of every part but the last."""
-MAX_OBJECT_BYTES = 10_000 * 5 * 2**30
+MAX_PART_BYTES = 5 * 2**30
+MAX_OBJECT_BYTES = 10_000 * MAX_PART_BYTES
 
 _ID = re.compile(rb"[0-9a-f]{32}")
 _CRCS = ("CRC32", "CRC32C", "CRC64NVME")

@@ -121,6 +121,13 @@ def test_a_body_is_not_taken_with_a_checksum_that_nobody_can_hold_it_against(wir
     assert missing(direct, bucket, key)
 
 
+def test_a_body_of_more_than_5_gib_is_refused_before_it_is_sent(setup, wire, bucket, key):
+    headers = [("Content-Length", str(5 * 2**30 + 1)), ("Expect", "100-continue")]
+    signed = wire.sign("PUT", f"/{bucket}/{key}", headers, payload="UNSIGNED-PAYLOAD")
+    answer = exchange(setup.endpoint, signed.head, "PUT")
+    assert (answer.status, answer.error_code) == (400, "EntityTooLarge")
+
+
 def test_a_copied_part_has_the_checksum_that_an_uploaded_one_has(s3, bucket, key, stored, upload_id):
     source = {"Bucket": bucket, "Key": key}
     target = {"Bucket": bucket, "Key": key, "UploadId": upload_id}

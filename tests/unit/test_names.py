@@ -65,7 +65,11 @@ def test_a_copy_source_is_read(value: bytes, source: CopySource) -> None:
     assert parse_copy_source(value) == source
 
 
-@pytest.mark.parametrize("value", [b"", b"/", b"bucket", b"bucket/", b"bucket/%4", b"b\xfccket/key", b"bucket/%zz"])
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"/", b"bucket", b"bucket/", b"bucket/%4", b"b\xfccket/key", b"bucket/%zz",
+     b"bucket/key?foo=bar"],
+)  # fmt: skip
 def test_a_copy_source_that_names_no_object_is_refused(value: bytes) -> None:
     with pytest.raises(S3Error) as error:
         parse_copy_source(value)

@@ -17,8 +17,6 @@ from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
 from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, uploads
 
-MAX_PART_BYTES = 5 * 2**30
-
 
 class MultipartOperations:
     """Operations on multipart uploads."""
@@ -60,7 +58,7 @@ class MultipartOperations:
         upload = self._find(request)
         claimed = claimed_algorithm(request)
         wanted = uploads.check_part_checksum(upload, claimed)
-        body = plan_body(request, context, min(house.max_object_size_bytes, MAX_PART_BYTES), wanted)
+        body = plan_body(request, context, house.max_object_size_bytes, wanted)
         staged = house.engine.stage(request.body, body, inline=False)
         return staged.then(partial(self._put, request, upload, number, body))
 

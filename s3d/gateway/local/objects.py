@@ -23,7 +23,7 @@ from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_has
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft, unconditional
-from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
+from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags, uploads
 from s3d.s3.dates import http_date
 from s3d.s3.errors import S3Error
 
@@ -327,7 +327,8 @@ def plan_body(request: Request, context: SigningContext | None, max_size: int, a
     if request.content_length == 0 and request.header(b"content-length") is None:
         raise S3Error("MissingContentLength")
     wanted = checksums.ALGORITHMS[algorithm] if algorithm else Algorithm.CRC64NVME
-    return plan_upload(request, max_size, context, keep=True, checksum=wanted)
+    # 5 GiB is the most that S3 takes at once, of an object or a part.
+    return plan_upload(request, min(max_size, uploads.MAX_PART_BYTES), context, keep=True, checksum=wanted)
 
 
 def checksum_of(upload: BodyUpload) -> Checksum | None:
