@@ -400,7 +400,8 @@ class Bucket(RuleBasedStateMachine):
     # Listings.
 
     @rule(
-        version=st.sampled_from([1, 2]), pick=picks, cut=st.sampled_from([0, 0, 0, 1, 2, 4]), page=st.sampled_from([1, 1, 2, 3, 1000]),
+        version=st.sampled_from([1, 2]), pick=picks, cut=st.sampled_from([0, 0, 0, 1, 2, 4]),
+        page=st.sampled_from([1, 1, 2, 3, 1000]),
         delimiter=st.sampled_from([b"", b"", b"/", b"/", b"a", b"//", b"/b", b"\xff", b"\xc3\xbc", b"\x00"]),
         after=st.one_of(st.just(b""), st.sampled_from(KEYS)),
     )  # fmt: skip
@@ -489,7 +490,7 @@ def run(daemon: S3dDaemon, examples: int, steps: int) -> None:
 
 
 def test_any_sequence_of_operations(daemon):
-    run(daemon, examples=12, steps=50)
+    run(daemon, examples=40, steps=50)
 
 
 @pytest.mark.full
