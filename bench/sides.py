@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from s3d.cli.bench_run import Contender, Side, Slice, Workload, sign
 
@@ -134,7 +135,7 @@ class Pages(Contender):
         places = random.Random(1)
         last = self._count - 1000
         paths = [
-            f"/{self.bucket}?list-type=2&max-keys=1000&start-after={name_of(places.randrange(last))}"
+            f"/{self.bucket}?list-type=2&max-keys=1000&start-after=" + quote(name_of(places.randrange(last)), safe="")
             for _ in range(BATCH)
         ]
         return sign(self.side, "GET", paths)

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 
+from s3d._core.admission import Admission
 from s3d._core.failure import RemoteError
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
@@ -19,7 +20,7 @@ from s3d._core.route import Router
 from s3d._core.sigv4 import SigningContext
 from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
-from s3d.gateway.gateway import Answer, Operations
+from s3d.gateway.gateway import Operations
 from s3d.index.errors import IndexBusy, IndexError_, IndexFailed
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
@@ -27,14 +28,12 @@ from s3d.server.hosts import Hosts
 
 _log = logging.getLogger("s3d.server")
 
-INTERNAL = b"/_s3d/"
-"""s3d's own endpoints; no bucket's name begins with an underscore."""
 RETRY_AFTER_S = b"1"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
-class Dispatcher:
-    """Answers requests. Called by the connections for each request, in their callback: nothing here may block."""
+class Dispatcher(Admission):
+    """Answers requests: see `Admission`, which takes the steps."""
 
     def __init__(
         self,
@@ -45,29 +44,26 @@ class Dispatcher:
         hosts: Hosts,
         internal: Callable[[Request], Response],
     ) -> None:
+        super().__init__(
+            router,
+            preflight=operations.index("Preflight"),
+            internal=self._answer_internal,
+            check_host=hosts.check,
+            authenticate=authenticator.authenticate,
+            from_page=self._from_page,
+            handle=gateway.handle,
+            verifier=authenticator.verifier,
+        )
         self._gateway = gateway
-        self._router = router
-        self._authenticator = authenticator
         self._hosts = hosts
         self._internal = internal
-        self._preflight = operations.index("Preflight")
 
-    def __call__(self, request: Request) -> Answer:
-        """The answer to ``request``, or what will bring it. May raise whatever `refuse` can answer."""
-        if request.path.startswith(INTERNAL) and not self._hosts.names_bucket(request):
-            self._hosts.check(request)
-            return self._internal(request)
-        # The router first: a target in absolute form brings its own host (RFC 9112 §3.2.2).
-        operation = self._router.route(request)
+    def _answer_internal(self, request: Request) -> Response | None:
+        """The answer to a request for s3d itself; None when what looks like it is an object's key."""
+        if self._hosts.names_bucket(request):
+            return None
         self._hosts.check(request)
-        if operation == self._preflight:
-            # A browser never signs a preflight; the remote answers it by the bucket's rules.
-            return self._gateway.handle(request, None)
-        _, context = self._authenticator.authenticate(request)
-        origin = request.header(b"origin")
-        if origin is not None:
-            return self._from_page(request, context, origin)
-        return self._gateway.handle(request, context)
+        return self._internal(request)
 
     async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
         if sum(name == b"origin" for name, _ in request.headers) > 1:
