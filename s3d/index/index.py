@@ -142,8 +142,10 @@ class Index(Transitions):
             database.mkdir(mode=0o700, exist_ok=True)
             # Nothing was there, and yet something had been durable: all is lost.
             self.behind = floor.exists if self.fresh else lost(database, floor, self._accept_loss)
+        except FileNotFoundError as error:
+            raise damaged(Path(error.filename or directory), "the file is missing") from error
         except OSError as error:
-            raise IndexFailed(directory, f"cannot be opened ({error.strerror})") from error
+            raise IndexFailed(Path(error.filename or directory), f"cannot be opened ({error.strerror})") from error
         rows = Rows(database, cache_bytes=self._cache_bytes)
         try:
             if not self.behind and rows.sequence() < floor.sequence:
