@@ -47,7 +47,8 @@ async def copy_object(
             # No await from here to the transition: the extents are the source's as long as it is unchanged.
             if engine.written(*source).number != original.number:
                 continue
-        return await _commit(engine, original, target, make(original), etag, checksum, check)
+        copied: Generation = await _commit(engine, original, target, make(original), etag, checksum, check)
+        return copied
     raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
 
 

@@ -99,13 +99,15 @@ class Multipart:
                 body = self._index.body(original)[start:end] if original.state & State.INLINE else b""
                 _, checksum = digest([body], upload.checksum_algorithm)
                 spool = await engine.stage_bytes(body)
-                return await self.put_part(upload, number, spool, checksum)
+                copied: UploadedPart = await self.put_part(upload, number, spool, checksum)
+                return copied
             md5, checksum = await engine.reread(original, start, end, upload.checksum_algorithm)
             # No await from here to the transition: the extents are the source's as long as it is unchanged.
             self.find(upload.bucket, upload.key, upload.upload_id)
             if engine.written(*source).number == original.number:
                 part = UploadedPart(number, end - start, md5.hex(), engine.now_ms(), tuple(extents), checksum)
-                return await engine.settled(self._index.put_part(upload.upload_id, part), part)
+                copied = await engine.settled(self._index.put_part(upload.upload_id, part), part)
+                return copied
         raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
 
     def completed(self, bucket: str, key: bytes, upload_id: str) -> Generation | None:
