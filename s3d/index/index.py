@@ -248,9 +248,11 @@ class Index(Transitions):
 
     def bucket(self, name: str) -> Bucket | None:
         """None too for what can be no bucket's name."""
-        known = self._durable_buckets.get(name)
-        if known is not None:
-            return known
+        # This dictionary to the end: another thread may open the index anew meanwhile.
+        known = self._durable_buckets
+        bucket = known.get(name)
+        if bucket is not None:
+            return bucket
         try:
             key = bucket_prefix(name)[:-1]
         except ValueError:
@@ -259,9 +261,9 @@ class Index(Transitions):
         if row is None:
             return None
         bucket = decode_bucket(row)
-        if len(self._durable_buckets) >= MAX_BUCKETS:
-            self._durable_buckets.clear()
-        self._durable_buckets[name] = bucket
+        if len(known) >= MAX_BUCKETS:
+            known.clear()
+        known[name] = bucket
         return bucket
 
     def buckets(self) -> list[Bucket]:
