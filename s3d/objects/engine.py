@@ -168,7 +168,7 @@ class Engine:
         files = [extent.file for extent in extents]
         self.store.pin(files)
         try:
-            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.open_file), algorithm)
+            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.read), algorithm)
         finally:
             # A cancelled wait leaves the thread reading; its file stays open there, so unlinking it harms nobody.
             self.store.unpin(files)

@@ -105,6 +105,11 @@ class LocalObjects:
         problems = [] if failure is None else [f"nothing can be written: {failure}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
+        damage = self._store.touch.damage()
+        if damage:
+            path, what = next(iter(damage.items()))
+            more = f", and so are {len(damage) - 1} more" if len(damage) > 1 else ""
+            problems.append(f"{path} is not what was written{more}: {what}; `s3d store verify` names the objects")
         return problems + self._trouble
 
     async def close(self) -> None:
@@ -128,6 +133,7 @@ class LocalObjects:
             "free_bytes": free_bytes,
             "health": "failing" if problems else "ok",
             "problems": problems,
+            "mismatches": self._store.touch.mismatches,
         }
 
 
