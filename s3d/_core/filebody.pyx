@@ -447,7 +447,7 @@ cdef class FileBody(Stage):
     # The thread.
 
     cdef int _prepare_in_thread(self, int64_t size) except -1:
-        """In a thread, open the file if need be, and prove the next bytes or bring ``size`` of them into the page cache.
+        """Open the file if need be, and prove the next bytes or read ``size`` of them into the page cache, in a thread.
 
         Then go on.
         """

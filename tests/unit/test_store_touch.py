@@ -321,7 +321,7 @@ def test_a_stop_ends_a_long_proof(daemon: Daemon, monkeypatch: pytest.MonkeyPatc
         assert go_on.wait(20)
         return preadv(fd, buffers, offset)
 
-    monkeypatch.setattr(touch.os, "preadv", held)
+    monkeypatch.setattr(os, "preadv", held)
 
     async def steps() -> None:
         reading = asyncio.ensure_future(get(daemon.store, (NUMBER, 0, 10)))
