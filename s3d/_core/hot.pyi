@@ -29,8 +29,8 @@ class WholeObjects:
         *,
         cached: Callable[[str, bytes], Entry | None],
         heads: Callable[[Any], tuple[bytes, bytes]],
-        body: Callable[[Any], bytes | Stage | None],
-        read: Callable[[Request, SigningContext | None], Any],
+        body: Callable[[Any], bytes | Stage],
+        read: Callable[[Request, SigningContext | None], Response],
         check: Callable[[SigningContext], object],
     ) -> None: ...
-    def __call__(self, request: Request, context: SigningContext | None) -> Any: ...
+    def __call__(self, request: Request, context: SigningContext | None) -> Response: ...
