@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, final
 
 from s3d._core.request import Request
+from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d._core.stage import Stage
 
