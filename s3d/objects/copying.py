@@ -61,7 +61,7 @@ def _commit(
     checksum: Checksum | None,
     check: Check,
 ) -> Promise:
-    body = engine.index.body(original) if original.state & State.INLINE else None
+    body = engine.index.written_body(original) if original.state & State.INLINE else None
     copy = msgspec.structs.replace(
         original,
         number=engine.index.next_generation(),
