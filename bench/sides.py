@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from s3d.cli.bench_run import Contender, Side, Slice, Workload, sign
 
@@ -113,7 +114,8 @@ class Publisher:
             os.write(file, self._body)
             os.fdatasync(file)
             self._count += 1
-            os.link(f"/proc/self/fd/{file}", f"{self._directory}/{self._count:08x}", follow_symlinks=True)
+            # With a directory it is linkat(2), which follows the link in /proc.
+            os.link(f"/proc/self/fd/{file}", f"{self._directory}/{self._count:08x}", src_dir_fd=self._handle)
             os.fsync(self._handle)
         finally:
             os.close(file)
@@ -134,7 +136,7 @@ class Pages(Contender):
         places = random.Random(1)
         last = self._count - 1000
         paths = [
-            f"/{self.bucket}?list-type=2&max-keys=1000&start-after={name_of(places.randrange(last))}"
+            f"/{self.bucket}?list-type=2&max-keys=1000&start-after=" + quote(name_of(places.randrange(last)), safe="")
             for _ in range(BATCH)
         ]
         return sign(self.side, "GET", paths)

@@ -104,6 +104,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     inline_size_bytes: Annotated[int, Option(
         "S3D_INLINE_SIZE", "size", "16KiB", STORAGE,
         "Objects up to this size lie in the index itself, larger ones in files of their own.", high=2**20)]
+    disk_reserve_bytes: Annotated[int, Option(
+        "S3D_DISK_RESERVE", "size", "256MiB", STORAGE,
+        "What is kept free on the volume of S3D_LOCAL_DIR: below it new data are refused (503), and deleting works.")]
     write_queue_sync: Annotated[bool, Option(
         "S3D_WRITE_QUEUE_SYNC", "bool", "true", STORAGE,
         "Answer a write only when it is on the disk. With false it survives the end of s3d, but not a power cut.")]

@@ -134,7 +134,10 @@ class Daemon:
         self._operations = load_operations()
         if config.standalone:
             self._local = await LocalObjects.open(
-                config.local_dir, inline_size_bytes=config.inline_size_bytes, sync=config.write_queue_sync
+                config.local_dir,
+                inline_size_bytes=config.inline_size_bytes,
+                sync=config.write_queue_sync,
+                reserve_bytes=config.disk_reserve_bytes,
             )
             house = House(
                 self._local.engine,

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Protocol
 
 class _Checksum(Protocol):
@@ -19,5 +20,5 @@ class _Object(Protocol):
     def checksum(self) -> _Checksum | None: ...
 
 def list_entries(
-    rows: list[tuple[bytes, _Object]], *, encode: bool = False, owner: bytes = b"", versions: bool = False
+    rows: Sequence[tuple[bytes, _Object]], *, encode: bool = False, owner: bytes = b"", versions: bool = False
 ) -> bytes: ...

@@ -106,6 +106,8 @@ typedef struct {
     uint64_t started, finished; /* syncs so far; one at a time */
     uint64_t first_failed;      /* 0: none has */
     int error;                  /* of that one: -errno */
+    uint64_t last_refused;      /* the last that could not even begin, such as for want of a descriptor */
+    int refusal;                /* why: -errno */
 } s3d_directory;
 
 static inline void s3d_directory_init(s3d_directory *directory)
@@ -114,6 +116,8 @@ static inline void s3d_directory_init(s3d_directory *directory)
     pthread_cond_init(&directory->ended, NULL);
     directory->started = directory->finished = directory->first_failed = 0;
     directory->error = 0;
+    directory->last_refused = 0;
+    directory->refusal = 0;
 }
 
 static inline void s3d_directory_destroy(s3d_directory *directory)
@@ -122,9 +126,11 @@ static inline void s3d_directory_destroy(s3d_directory *directory)
     pthread_mutex_destroy(&directory->mutex);
 }
 
-static inline int s3d_fsync_path(const char *path)
+/* `begun` tells whether fsync was called: only then may the kernel have dropped what it could not write. */
+static inline int s3d_fsync_path(const char *path, int *begun)
 {
     int result = 0, fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *begun = fd >= 0;
     if (fd < 0)
         return -errno;
     if (fsync(fd) < 0)
@@ -137,7 +143,7 @@ static inline int s3d_fsync_path(const char *path)
  * the next one would succeed without having written what the failed one dropped. */
 static inline int s3d_directory_sync(s3d_directory *directory, const char *path)
 {
-    int result;
+    int result, begun;
     uint64_t wanted, mine;
     pthread_mutex_lock(&directory->mutex);
     wanted = directory->started + 1;
@@ -148,16 +154,22 @@ static inline int s3d_directory_sync(s3d_directory *directory, const char *path)
         }
         mine = ++directory->started;
         pthread_mutex_unlock(&directory->mutex);
-        result = s3d_fsync_path(path);
+        result = s3d_fsync_path(path, &begun);
         pthread_mutex_lock(&directory->mutex);
         directory->finished = mine;
-        if (result < 0 && directory->first_failed == 0) {
+        if (result < 0 && !begun) {
+            directory->last_refused = mine;
+            directory->refusal = result;
+        } else if (result < 0 && directory->first_failed == 0) {
             directory->first_failed = mine;
             directory->error = result;
         }
         pthread_cond_broadcast(&directory->ended);
     }
     result = directory->first_failed != 0 && wanted >= directory->first_failed ? directory->error : 0;
+    /* The sync that was waited for may have been refused; a later one stands for it only once it has succeeded. */
+    if (result == 0 && directory->last_refused >= wanted)
+        result = directory->refusal;
     pthread_mutex_unlock(&directory->mutex);
     return result;
 }

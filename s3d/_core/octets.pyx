@@ -1,7 +1,6 @@
 """A growing buffer of bytes that is written once and read once, many times over."""
 
-from libc.stdint cimport int64_t, uint8_t
-from libc.stdio cimport snprintf
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr
 
@@ -32,9 +31,19 @@ cdef class Octets:
         return 0
 
     cdef int put_int(self, int64_t value) except -1:
-        cdef char digits[24]
-        cdef int size = snprintf(digits, sizeof(digits), b"%lld", <long long>value)
-        return self.put(<const uint8_t *>digits, size)
+        cdef uint8_t digits[20]
+        cdef int at = 20
+        cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
+        while True:
+            at -= 1
+            digits[at] = <uint8_t>(48 + rest % 10)
+            rest //= 10
+            if rest == 0:
+                break
+        if value < 0:
+            at -= 1
+            digits[at] = c"-"
+        return self.put(digits + at, 20 - at)
 
     cdef int put_header(self, bytes name, bytes value) except -1:
         """``name: value CRLF``; a value that would break out of its line is refused (response splitting)."""

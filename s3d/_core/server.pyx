@@ -16,12 +16,12 @@ import asyncio
 import inspect
 import logging
 import os
-import time
 from email.utils import formatdate
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint8_t, uint64_t
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from s3d._core.channel cimport HOLD_QUEUE, Channel, monotonic
 from s3d._core.fault cimport Fault, FaultCode
@@ -135,7 +135,10 @@ cdef class Service:
         return 0
 
     cdef bytes today(self):
-        cdef int64_t second = <int64_t>time.time()
+        cdef timespec now
+        cdef int64_t second
+        clock_gettime(CLOCK_REALTIME, &now)
+        second = now.tv_sec
         if second != self.date_second:
             self.date_second = second
             self.date = formatdate(second, usegmt=True).encode()

@@ -45,6 +45,8 @@ class Authenticator:
                 access_key, identity.secret_access_key.encode(), None if token is None else token.encode(), identity
             )
         self._verifier = Verifier(self._credentials.values())
+        self.verifier: Verifier | None = self._verifier if mode == "sigv4" and now_s is time.time else None
+        """What `authenticate` asks, for callers in C that read the system's clock themselves."""
 
     def authenticate(self, request: Request) -> Answer:
         """The identity behind ``request``, and its signature for checking the body's chunks; both None in mode none.

@@ -116,7 +116,7 @@ class Commits:
         """Settled when all that is written by now is durable and visible."""
         promise = Promise()
         if self.failure is not None:
-            promise.reject(self.failure)
+            promise.reject(self.failure.with_traceback(None))
         elif self._published == self._written:
             promise.resolve(None)
         elif self._flying is not None and self._covered == self._written:

@@ -8,6 +8,7 @@ group is flushed (`s3d.index.commit`). ``durable`` is the only thing to wait for
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -20,13 +21,14 @@ from typing import Final
 import xxhash
 from rocksdict import WriteBatch
 
+from s3d._core.hot import Entry
 from s3d._core.promise import Promise
 from s3d.crash_point import crash_point
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexBusy, IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
-from s3d.index.memory import Entry, Memory
+from s3d.index.memory import Memory
 from s3d.index.records import Bucket, Generation, Upload, UploadedPart
-from s3d.index.recovery import Floor, lost, sync_directory
+from s3d.index.recovery import Floor, floor_of, lost, sync_directory
 from s3d.index.rows import CACHE_BYTES, LOG_BYTES, WRITE_BUFFERS_BYTES, Rows, damaged
 from s3d.index.scan import HeadScan, RowScan, UploadScan
 from s3d.index.schema import (
@@ -50,7 +52,7 @@ from s3d.index.schema import (
     upload_key,
     with_details,
 )
-from s3d.index.transitions import LAST_PART, Transitions
+from s3d.index.transitions import LAST_PART, MAX_BUCKETS, Transitions
 from s3d.index.view import Notes, View
 
 log = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class Index(Transitions):
         directory = self.directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            floor = Floor(directory / "floor")
+            floor = Floor(floor_of(directory))
             database = directory / "rows"
             self.fresh = not (database / "CURRENT").exists()
             # A first start that was cut short leaves no more than an empty database.
@@ -140,8 +142,10 @@ class Index(Transitions):
             database.mkdir(mode=0o700, exist_ok=True)
             # Nothing was there, and yet something had been durable: all is lost.
             self.behind = floor.exists if self.fresh else lost(database, floor, self._accept_loss)
+        except FileNotFoundError as error:
+            raise damaged(Path(error.filename or directory), "the file is missing") from error
         except OSError as error:
-            raise IndexFailed(directory, f"cannot be opened ({error.strerror})") from error
+            raise IndexFailed(Path(error.filename or directory), f"cannot be opened ({error.strerror})") from error
         rows = Rows(database, cache_bytes=self._cache_bytes)
         try:
             if not self.behind and rows.sequence() < floor.sequence:
@@ -165,6 +169,11 @@ class Index(Transitions):
         # Reads may run while another thread opens it anew: what was read from the old view is not kept beside the new.
         self._view = View(rows)
         self._memory = Memory(self._memory_bytes)
+        self._durable_buckets: dict[str, Bucket] = {}
+        self._written_buckets = {}
+        self.entries: dict[bytes, Entry] = self._memory.entries
+        """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; they set an entry's ``seen``.
+        Another dictionary when the index was opened anew."""
         self._flusher = Flusher(self._flush, floor.write if self.sync else None)
         # Last, because it lets changes in.
         self._commits = Commits(self._flusher, self._begin, self._publish)
@@ -185,7 +194,7 @@ class Index(Transitions):
     def _start(self, rows: Rows, floor: Floor) -> None:
         """Check the format, and take the next boot number."""
         form = rows.get(Family.DEFAULT, Name.FORMAT)
-        boot = rows.get(Family.DEFAULT, Name.BOOT)
+        row = rows.get(Family.DEFAULT, Name.BOOT)
         if form is not None:
             found = number_of(form)
             if found > FORMAT:
@@ -198,21 +207,22 @@ class Index(Transitions):
             raise damaged(rows.directory, "the row with its format is missing")
         else:
             self.fresh = True
-        # Opened again in the same process, the boot and its counters go on.
-        stored = number_of(boot) if boot is not None else 0
-        if self._counter == 0 and stored < self._boot_above and self._on_loss is not None:
+        # Opened again in the same process, the boot and its counters go on: the files that it wrote bear it.
+        stored = number_of(row) if row is not None else 0
+        first = self.boot == 0
+        if first and stored < self._boot_above and self._on_loss is not None:
             # Files know of a later start than the index does: it is new, or an older one, put back.
             self._on_loss()
-        known = max(self.boot, self._boot_above, stored)
-        self.boot = known + (1 if self._counter == 0 else 0)
-        if self.boot > MAX_BOOT:
+        boot = max(self.boot, self._boot_above + first, stored + first)
+        if boot > MAX_BOOT:
             raise IndexFailed(rows.directory, f"it has been started {MAX_BOOT} times and can number no more")
         crash_point("index.opened")
         batch = WriteBatch(raw_mode=True)
         batch.put(Name.FORMAT, number_key(FORMAT))
-        batch.put(Name.BOOT, number_key(self.boot))
+        batch.put(Name.BOOT, number_key(boot))
         rows.write(batch)
         rows.flush_log(True)
+        self.boot = boot
         crash_point("index.boot_written")
         floor.write(rows.sequence())
         if self.behind:
@@ -238,12 +248,23 @@ class Index(Transitions):
 
     def bucket(self, name: str) -> Bucket | None:
         """None too for what can be no bucket's name."""
+        # This dictionary to the end: another thread may open the index anew meanwhile.
+        known = self._durable_buckets
+        bucket = known.get(name)
+        if bucket is not None:
+            return bucket
         try:
             key = bucket_prefix(name)[:-1]
         except ValueError:
             return None
         row = self._view.get(Family.BUCKETS, key)
-        return None if row is None else decode_bucket(row)
+        if row is None:
+            return None
+        bucket = decode_bucket(row)
+        if len(known) >= MAX_BUCKETS:
+            known.clear()
+        known[name] = bucket
+        return bucket
 
     def buckets(self) -> list[Bucket]:
         """All, by name."""
@@ -260,8 +281,10 @@ class Index(Transitions):
 
         It is checked against its XXH3. `IndexDamaged` if it is not what was written, or missing.
         """
-        body = self._view.body(number_key(generation.number))
-        if len(body) != generation.size_bytes or xxhash.xxh3_64_intdigest(body) != generation.xxh3:
+        return self._checked(generation, self._view.body(number_key(generation.number)))
+
+    def _checked(self, generation: Generation, body: bytes | None) -> bytes:
+        if body is None or len(body) != generation.size_bytes or xxhash.xxh3_64_intdigest(body) != generation.xxh3:
             raise damaged(
                 self._rows.directory, f"the body of generation {generation.number:016x} is not what was written"
             )
@@ -316,8 +339,10 @@ class Index(Transitions):
         return [decode_part(row) for _, row in RowScan(self._view, Family.PARTS, lower, upper).read(limit)]
 
     def known(self, files: Sequence[int]) -> list[bool]:
-        """Any thread: for each data file, whether something refers to it."""
-        return [self._rows.get(Family.FILES, number_key(number)) is not None for number in files]
+        """Any thread: for each data file, whether something durable refers to it, or something that will be."""
+        view = self._view  # of these rows, whatever is opened meanwhile
+        found = [view.rows.get(Family.FILES, number_key(number)) is not None for number in files]
+        return [known or view.is_leaving(number) for known, number in zip(found, files, strict=True)]
 
     def files(self) -> Iterator[int]:
         """Numbers of all data files that something refers to, as they are at the first; any thread."""
@@ -360,6 +385,8 @@ class Index(Transitions):
     def _publish(self, sequence: int) -> None:
         self._durable_sequence = sequence
         notes: Notes = self._view.publish()
+        if notes.buckets:
+            self._durable_buckets.clear()
         drop = self._memory.drop
         for key in notes.heads:
             drop(key)
@@ -401,7 +428,8 @@ class Index(Transitions):
                 os.fsync(file.fileno())
             trial.unlink()
         except OSError as error:
-            trial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                trial.unlink()
             raise IndexFailed(self.directory, f"the disk refuses to be written to ({error.strerror})") from error
 
     def close(self) -> None:

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Final
 
+from s3d._core.hot import Entry
 from s3d.index.records import Generation
 
 ENTRY_BYTES: Final = 1500
 """Of an entry beside its row and body: the objects around it, and the caller's memo of a response head."""
-
-
-class Entry:
-    """One object of the durable view. Immutable but for ``memo``."""
-
-    __slots__ = ("body", "generation", "memo", "seen", "size_bytes")
-
-    def __init__(self, generation: Generation, body: bytes | None, size_bytes: int) -> None:
-        self.generation = generation
-        """Complete."""
-        self.body = body
-        """The inline body, checked; None where the bytes lie in data files."""
-        self.memo: Any = None
-        """Whatever the caller wants to keep beside the object, such as the finished head of its response: at most some
-        hundred bytes. It goes with the entry, so it never outlives the generation."""
-        self.seen = False
-        self.size_bytes = size_bytes
-        """What the entry counts against the bound."""
 
 
 class Memory:
@@ -39,11 +22,12 @@ class Memory:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self.get = self._entries.get
+        self.entries: OrderedDict[bytes, Entry] = OrderedDict()
+        """For look-ups; `add` and `drop` alone change it."""
+        self.get = self.entries.get
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def add(self, key: bytes, generation: Generation, body: bytes | None, row_bytes: int) -> Entry:
         """A new entry for a key that has none. One that would fill a good part of the memory is not kept."""
@@ -52,7 +36,7 @@ class Memory:
         entry = Entry(generation, body, size)
         if size * 16 > self.limit_bytes:
             return entry
-        entries = self._entries
+        entries = self.entries
         entries[key] = entry
         self.used_bytes += size
         while self.used_bytes > self.limit_bytes:
@@ -65,6 +49,6 @@ class Memory:
         return entry
 
     def drop(self, key: bytes) -> None:
-        entry = self._entries.pop(key, None)
+        entry = self.entries.pop(key, None)
         if entry is not None:
             self.used_bytes -= entry.size_bytes

@@ -35,6 +35,12 @@ _MAGIC: Final = b"S3DFLOOR"
 _SLOT_BYTES: Final = 512
 
 
+def floor_of(directory: Path) -> Path:
+    """The file with the floor of the index in ``directory``: beside it, so as not to go back in time together with it
+    when somebody puts an older copy of the index in its place."""
+    return directory.with_name(directory.name + ".floor")
+
+
 class Floor:
     """The durable floor: a sequence number at or above which the index must be when it is opened again."""
 

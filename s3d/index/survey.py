@@ -12,7 +12,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, DBRecoveryMode, Opti
 
 from s3d.index.errors import IndexDamaged, IndexTooNew, translated
 from s3d.index.records import Bucket, DataFile, Generation, Upload, UploadedPart
-from s3d.index.recovery import Floor
+from s3d.index.recovery import Floor, floor_of
 from s3d.index.rows import Rows
 from s3d.index.schema import (
     FORMAT,
@@ -94,7 +94,7 @@ class Survey:
         Raises `IndexDamaged`, `IndexTooNew`, `IndexFailed`, or OSError when its files cannot be read.
         """
         database = directory / "rows"
-        floor = Floor(directory / "floor")
+        floor = Floor(floor_of(directory))
         if not (database / "CURRENT").exists():
             losses = [f"{directory}: it held objects, and is gone"] if floor.exists else []
             if any(database.glob("*.sst")):

@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 NewFiles = Sequence[tuple[int, DataFile]]
 LAST_PART: Final = (1 << 16) - 1
+MAX_BUCKETS: Final = 4096
+"""So many buckets at most are kept decoded."""
 
 
 class _Counts:
@@ -108,6 +110,11 @@ class Transitions:
     _rows: Rows
     _view: View
     _commits: Commits
+    _written_buckets: dict[str, Bucket]
+
+    def _checked(self, generation: Generation, body: bytes | None) -> bytes:
+        """An inline body, proved to be what was written."""
+        raise NotImplementedError
 
     # What is written, durable or not.
 
@@ -115,9 +122,23 @@ class Transitions:
         """The current generation, complete."""
         return self._complete(self._rows.get(Family.HEADS, head_key(bucket, key)))
 
+    def written_body(self, generation: Generation) -> bytes:
+        """The inline body of what `written_head` has just returned. `IndexDamaged` as `Index.body`."""
+        return self._checked(generation, self._rows.get(Family.BODIES, number_key(generation.number)))
+
     def written_bucket(self, name: str) -> Bucket | None:
+        known = self._written_buckets
+        bucket = known.get(name)
+        if bucket is not None:
+            return bucket
         row = self._rows.get(Family.BUCKETS, bucket_prefix(name)[:-1])
-        return None if row is None else decode_bucket(row)
+        if row is None:
+            return None
+        bucket = decode_bucket(row)
+        if len(known) >= MAX_BUCKETS:
+            known.clear()
+        known[name] = bucket
+        return bucket
 
     def written_upload(self, bucket: str, key: bytes, upload_id: str) -> Upload | None:
         raw = upload_id_bytes(upload_id)
@@ -155,6 +176,7 @@ class Transitions:
         before = self._rows.get(Family.BUCKETS, key)
         batch = WriteBatch(raw_mode=True)
         batch.put(key, encode(bucket), self._rows.handles[Family.BUCKETS])
+        self._written_buckets.clear()
         self._write(batch)
         self._view.gathering.buckets.setdefault(key, before)
 
@@ -175,7 +197,8 @@ class Transitions:
             batch.delete(row_key, self._rows.handles[Family.UPLOADS])
             parts.update(self._drop_parts(batch, counts, row_key[-16:]))
         released = counts.write(self._rows, batch, ())
-        self._write(batch)
+        self._written_buckets.clear()
+        self._write(batch, released)
         notes = self._view.gathering
         notes.buckets.setdefault(key, before)
         _note(notes.uploads, uploads)
@@ -205,7 +228,7 @@ class Transitions:
         before = rows.get(Family.HEADS, row_key)
         batch = WriteBatch(raw_mode=True)
         released = self._replace(batch, row_key, before, generation, body, new_files, None)
-        self._write(batch)
+        self._write(batch, released)
         self._view.gathering.heads.setdefault(row_key, before)
         return released
 
@@ -246,7 +269,7 @@ class Transitions:
         if not dropped:
             return []
         released = counts.write(rows, batch, ())
-        self._write(batch)
+        self._write(batch, released)
         _note(self._view.gathering.heads, dropped)
         return released
 
@@ -275,7 +298,7 @@ class Transitions:
         if before is not None:
             counts.add(decode_part(before).extents, -1)
         released = counts.write(self._rows, batch, new_files)
-        self._write(batch)
+        self._write(batch, released)
         self._view.gathering.parts.setdefault(key, before)
         return released
 
@@ -286,7 +309,7 @@ class Transitions:
         counts = _Counts()
         key, before, parts = self._drop_upload(batch, counts, upload)
         released = counts.write(self._rows, batch, ())
-        self._write(batch)
+        self._write(batch, released)
         self._view.gathering.uploads.setdefault(key, before)
         _note(self._view.gathering.parts, parts)
         return released
@@ -303,7 +326,7 @@ class Transitions:
         row_key = head_key(upload.bucket, upload.key)
         before = self._rows.get(Family.HEADS, row_key)
         released = self._replace(batch, row_key, before, generation, None, (), counts)
-        self._write(batch)
+        self._write(batch, released)
         notes = self._view.gathering
         notes.heads.setdefault(row_key, before)
         notes.uploads.setdefault(key, upload_before)
@@ -394,9 +417,13 @@ class Transitions:
 
     def _check(self) -> None:
         if self._commits.failure is not None:
-            raise self._commits.failure
+            # Without what the raises before have left on it: that would grow with each of them.
+            raise self._commits.failure.with_traceback(None)
 
-    def _write(self, batch: WriteBatch) -> None:
+    def _write(self, batch: WriteBatch, released: Sequence[int] = ()) -> None:
+        if released:
+            # Before the write, which the sweep may see at once; too many do no harm, the next start sweeps them.
+            self._view.gathering.released.update(released)
         try:
             self._rows.write(batch)
         except IndexBusy:

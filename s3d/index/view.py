@@ -24,13 +24,15 @@ Before = dict[bytes, bytes | None]
 class Notes:
     """What one group changed."""
 
-    __slots__ = ("buckets", "by_family", "heads", "parts", "uploads")
+    __slots__ = ("buckets", "by_family", "heads", "parts", "released", "uploads")
 
     def __init__(self) -> None:
         self.buckets: Before = {}
         self.heads: Before = {}
         self.uploads: Before = {}
         self.parts: Before = {}
+        self.released: set[int] = set()
+        """Data files whose last reference went; they are known until that is durable."""
         self.by_family: dict[Family, Before] = {
             Family.BUCKETS: self.buckets,
             Family.HEADS: self.heads,
@@ -85,6 +87,13 @@ class View:
         noted = {**newer, **older.by_family[family]} if older is not None else newer
         return {key: row for key, row in noted.items() if lower <= key < upper} if noted else {}
 
+    def is_leaving(self, number: int) -> bool:
+        """Any thread: a change that is not durable yet has taken a data file's last reference."""
+        # In this order: what has left the newer group by now is in the older one until its flush has succeeded.
+        newer = self.gathering
+        older = self.flushing
+        return number in newer.released or (older is not None and number in older.released)
+
     def body(self, number_key: bytes) -> bytes:
         return self._by_number(self._bodies, number_key, "body")
 
@@ -100,7 +109,7 @@ class View:
             row: bytes = snapshot[number_key]
         except Exception as error:  # noqa: BLE001 - rocksdict raises no other class
             if str(error) == "key not found":
-                problem = damaged(directory, f"the {what} of generation {number_key.hex()} are missing")
+                problem = damaged(directory, f"the {what} of generation {number_key.hex()} cannot be found")
             else:
                 problem = self.rows.translated(error)
         else:

@@ -47,7 +47,8 @@ async def copy_object(
             # No await from here to the transition: the extents are the source's as long as it is unchanged.
             if engine.written(*source).number != original.number:
                 continue
-        return await _commit(engine, original, target, make(original), etag, checksum, check)
+        copied: Generation = await _commit(engine, original, target, make(original), etag, checksum, check)
+        return copied
     raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
 
 
@@ -60,7 +61,7 @@ def _commit(
     checksum: Checksum | None,
     check: Check,
 ) -> Promise:
-    body = engine.index.body(original) if original.state & State.INLINE else None
+    body = engine.index.written_body(original) if original.state & State.INLINE else None
     copy = msgspec.structs.replace(
         original,
         number=engine.index.next_generation(),

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import msgspec
@@ -30,12 +31,17 @@ from s3d._core.incoming import Incoming
 from s3d._core.promise import Promise
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
+from s3d.index.errors import IndexBusy
 from s3d.index.index import Index
 from s3d.index.records import Bucket, Checksum, DataFile, Extent, Generation, State, Upload, UploadedPart
 from s3d.objects import reread
 from s3d.objects.assembly import cut
 from s3d.s3.errors import S3Error
 from s3d.store.store import Store
+
+# As plain numbers: operations on members of an enumeration take 1.5 us each.
+_IN_FILES = int(State.RESIDENT)
+_IN_INDEX = int(State.RESIDENT | State.INLINE)
 
 Check = Callable[[Generation | None], None]
 """Looks at an object's written state, None if there is no such object, and raises to refuse a change."""
@@ -88,6 +94,10 @@ def md5_of(spool: Spool) -> bytes:
     return spool.md5
 
 
+def _left_to_the_sweep(error: BaseException) -> None:
+    """The flush failed: whether the last references of some files are gone shows when the index is open again."""
+
+
 class Engine:
     """The objects of one index and one store. Owns neither; whoever built them closes them.
 
@@ -125,7 +135,9 @@ class Engine:
         The spool is the caller's, to hand to a ``put_`` method (which takes it over) or to close. Cancelling the
         promise stops the reception. Without ``inline`` the body goes to a file however small it is.
         """
-        promise, spool = self._spool(self._inline_size_bytes if inline else -1)
+        # Before the body is taken: it may be large.
+        self.check_writable(upload.decoded_length)
+        promise, spool = self._spool(self._inline_size_bytes if inline else -1, upload.decoded_length)
         if body is None:
             source = Source()
             chain(source, upload, spool)
@@ -136,17 +148,21 @@ class Engine:
 
     def stage_bytes(self, body: bytes) -> Promise:
         """Put bytes that are here already into a file, as `stage` does with a request's."""
-        promise, spool = self._spool(-1)
+        self.check_writable(len(body))
+        promise, spool = self._spool(-1, len(body))
         source = Source()
         chain(source, spool)
         source.feed(body)
         source.end()
         return promise
 
-    def _spool(self, inline_limit: int) -> tuple[Promise, Spool]:
+    def _spool(self, inline_limit: int, size_bytes: int) -> tuple[Promise, Spool]:
         promise = Promise()
+        room = self.store.room
+        room.promise(size_bytes)
 
         def done(spool: Spool, error: BaseException | None) -> None:
+            room.promise(-size_bytes)
             if error is not None or promise.done:
                 spool.close()
             if error is not None:
@@ -155,7 +171,13 @@ class Engine:
                 promise.resolve(spool)
 
         spool = self.store.spool(done, inline_limit)
-        promise.on_cancel(spool.close)
+
+        def cancelled() -> None:
+            # A spool that is closed before its end does not call `done`.
+            room.promise(-size_bytes)
+            spool.close()
+
+        promise.on_cancel(cancelled)
         return promise, spool
 
     async def reread(
@@ -163,7 +185,7 @@ class Engine:
     ) -> tuple[bytes, Checksum | None]:
         """The MD5 of a range of an object, and its checksum by ``algorithm`` (None for ""), read in a thread."""
         if generation.state & State.INLINE:
-            return reread.digest([self.index.body(generation)[start:end]], algorithm)
+            return reread.digest([self.index.written_body(generation)[start:end]], algorithm)
         extents = cut(generation.extents, start, end)
         files = [extent.file for extent in extents]
         self.store.pin(files)
@@ -194,7 +216,7 @@ class Engine:
                 size_bytes=spool.size_bytes,
                 etag=md5_of(spool).hex(),
                 modified_ms=self.now_ms(),
-                state=State.RESIDENT | State.INLINE if inline is not None else State.RESIDENT,
+                state=_IN_INDEX if inline is not None else _IN_FILES,
                 headers=draft.headers,
                 tags=draft.tags,
                 checksum=checksum,
@@ -243,23 +265,42 @@ class Engine:
                     return self.settled(dropped, generation)
                 if current.modified_ms > generation.modified_ms:
                     generation = msgspec.structs.replace(generation, modified_ms=current.modified_ms)
+            self.check_writable()
         except BaseException:
             self.store.remove([number for number, _ in new_files])
             raise
-        dropped = index.put_object(bucket, key, generation, body=body, new_files=new_files)
+        with self.forsaking(new_files):
+            dropped = index.put_object(bucket, key, generation, body=body, new_files=new_files)
         return self.settled(dropped, generation)
+
+    def check_writable(self, size_bytes: int = 0) -> None:
+        """Refuse what makes things grow: the index's error while it has failed, OSError (ENOSPC) when the disk is full.
+
+        ``size_bytes`` is what is about to come. What makes things smaller does not ask: it lives on the reserve.
+        """
+        failure = self.index.failure
+        if failure is not None:
+            raise failure.with_traceback(None)
+        self.store.room.check(size_bytes)
+
+    @contextmanager
+    def forsaking(self, new_files: Sequence[tuple[int, DataFile]]) -> Iterator[None]:
+        """Remove new files when the transition that would have referred to them wrote nothing.
+
+        After any other error of it their row may be there when the index is opened again.
+        """
+        try:
+            yield
+        except (IndexBusy, ValueError):
+            self.store.remove([number for number, _ in new_files])
+            raise
 
     def settled(self, dropped: Sequence[int], value: object) -> Promise:
         """Bring ``value`` once all that was written is durable, and let ``dropped`` files go then."""
-        promise = self.index.durable()
-        if not dropped:
-            return promise.then(lambda _: value)
-
-        def durable(_: object) -> object:
-            self.store.remove(dropped)
-            return value
-
-        return promise.then(durable)
+        if dropped:
+            # A promise of its own: whoever waits for the other may go away, and cancel it.
+            self.index.durable().then(lambda _: self.store.remove(dropped), _left_to_the_sweep)
+        return self.index.durable().then(lambda _: value)
 
     def delete_objects(self, bucket: str, keys: Sequence[bytes]) -> Promise:
         """Delete ``keys``; those that do not exist count as deleted."""
@@ -275,6 +316,8 @@ class Engine:
     def tag_object(self, bucket: str, key: bytes, tags: tuple[tuple[str, str], ...]) -> Promise:
         """Replace an object's tags."""
         current = self.written(bucket, key)
+        if tags:
+            self.check_writable()
         self.index.alter_object(bucket, key, msgspec.structs.replace(current, tags=tags))
         return self.settled((), None)
 

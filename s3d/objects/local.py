@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from s3d.crash_point import crash_point, is_armed
 from s3d.index.errors import IndexDamaged, IndexError_
@@ -18,8 +19,10 @@ from s3d.store.sweep import SweepReport
 
 _log = logging.getLogger("s3d.objects")
 
+Result = TypeVar("Result")
+
 MEND_FIRST_S = 1.0
-MEND_LAST_S = 60.0
+MEND_LAST_S = 10.0
 
 
 class LocalError(Exception):
@@ -47,12 +50,12 @@ class LocalObjects:
         self._trouble: list[str] = []
 
     @classmethod
-    async def open(cls, directory: Path, *, inline_size_bytes: int, sync: bool) -> Self:
+    async def open(cls, directory: Path, *, inline_size_bytes: int, sync: bool, reserve_bytes: int) -> Self:
         """Lock ``directory`` and open what is in it, or begin it. Raises `LocalError`.
 
         A cancelled wait still ends with everything closed: opening goes on in its thread until then.
         """
-        opening = asyncio.ensure_future(asyncio.to_thread(_open, directory, sync))
+        opening = asyncio.ensure_future(asyncio.to_thread(_open, directory, sync, reserve_bytes))
         try:
             store, index = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -68,9 +71,8 @@ class LocalObjects:
     async def _sweep(self) -> None:
         """Remove data files of earlier starts that no row knows (invariant 3)."""
         index = self._index
-        loop = asyncio.get_running_loop()
         try:
-            report = await loop.run_in_executor(None, self._store.sweep, index.boot, index.known, index.behind)
+            report = await _to_the_end(self._store.sweep, index.boot, index.known, index.behind)
         except (OSError, IndexError_) as error:
             self._trouble.append(f"the sweep of {self.directory} failed: {error}")
             _log.error("the sweep of data files that nothing refers to failed: %s", error)
@@ -92,17 +94,21 @@ class LocalObjects:
             if self._index.failure is None:
                 delay_s = MEND_FIRST_S
                 continue
-            _log.error("the index failed and is opened anew: %s", self._index.failure)
+            if delay_s == MEND_FIRST_S:
+                _log.error("nothing can be written until the index is open again: %s", one_line(self._index.failure))
             try:
-                await asyncio.to_thread(self._index.reopen)
-            except IndexError_ as error:
-                _log.error("the index cannot be opened: %s", error)
+                await _to_the_end(self._index.reopen)
+            except Exception as error:  # noqa: BLE001 - whatever it was, it has to be tried again
+                _log.error("the index cannot be opened again yet: %s", one_line(error))
                 delay_s = min(2 * delay_s, MEND_LAST_S)
+            else:
+                _log.warning("the index is open again")
+                delay_s = MEND_FIRST_S
 
     def problems(self) -> list[str]:
         """What is wrong, in sentences that name the path."""
         failure = self._index.failure
-        problems = [] if failure is None else [f"nothing can be written: {failure}"]
+        problems = [] if failure is None else [f"nothing can be written: {one_line(failure)}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
         damage = self._store.touch.damage()
@@ -114,6 +120,7 @@ class LocalObjects:
 
     async def close(self) -> None:
         """Make durable what was written, and let the directory go."""
+        self._store.closing = True  # ends the sweep after its batch
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -137,6 +144,16 @@ class LocalObjects:
         }
 
 
+async def _to_the_end(work: Callable[..., Result], *arguments: object) -> Result:
+    """Run it in a thread, to its end also when the wait is cancelled: closing must not overtake it."""
+    running = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait((running,))
+        raise
+
+
 def open_store(directory: Path, *, sync: bool = True) -> Store:
     """Lock a directory that is s3d's already, for a command; blocking. Raises `LocalError`."""
     if not (directory / "format").exists() and not (directory / "index").exists():
@@ -144,9 +161,9 @@ def open_store(directory: Path, *, sync: bool = True) -> Store:
     return _open_store(directory, sync)
 
 
-def _open_store(directory: Path, sync: bool) -> Store:
+def _open_store(directory: Path, sync: bool, reserve_bytes: int = 0) -> Store:
     try:
-        return Store.open(directory, sync=sync, step=crash_point if is_armed() else None)
+        return Store.open(directory, sync=sync, step=crash_point if is_armed() else None, reserve_bytes=reserve_bytes)
     except StoreLocked as error:
         raise LocalInUse(str(error)) from error
     except StoreError as error:
@@ -188,9 +205,9 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _open(directory: Path, sync: bool) -> tuple[Store, Index]:
+def _open(directory: Path, sync: bool, reserve_bytes: int) -> tuple[Store, Index]:
     """Blocking."""
-    store = _open_store(directory, sync)
+    store = _open_store(directory, sync, reserve_bytes)
     try:
         return store, open_index(directory, store, sync=sync)
     except BaseException:

@@ -32,6 +32,7 @@ class Multipart:
         """Begin an upload; the promise brings its `Upload`."""
         engine = self._engine
         engine.check_bucket(bucket)
+        engine.check_writable()
         created_ms = engine.now_ms()
         upload = Upload(
             bucket,
@@ -72,10 +73,13 @@ class Multipart:
         def written(_: object) -> Promise:
             try:
                 self.find(upload.bucket, upload.key, upload.upload_id)
+                engine.check_writable()
             except BaseException:
                 engine.store.remove([file])
                 raise
-            return engine.settled(self._index.put_part(upload.upload_id, part, new_files=[row]), part)
+            with engine.forsaking([row]):
+                dropped = self._index.put_part(upload.upload_id, part, new_files=[row])
+            return engine.settled(dropped, part)
 
         trailer = Trailer(upload.bucket, upload.key, upload=upload, part=part)
         return engine.publish(spool, file, trailer).then(written)
@@ -96,16 +100,18 @@ class Multipart:
             extents = cut(original.extents, start, end)
             if not extents:
                 # Inline, or empty: few bytes, and they go to a file as any part's do.
-                body = self._index.body(original)[start:end] if original.state & State.INLINE else b""
+                body = self._index.written_body(original)[start:end] if original.state & State.INLINE else b""
                 _, checksum = digest([body], upload.checksum_algorithm)
                 spool = await engine.stage_bytes(body)
-                return await self.put_part(upload, number, spool, checksum)
+                stored: UploadedPart = await self.put_part(upload, number, spool, checksum)
+                return stored
             md5, checksum = await engine.reread(original, start, end, upload.checksum_algorithm)
             # No await from here to the transition: the extents are the source's as long as it is unchanged.
             self.find(upload.bucket, upload.key, upload.upload_id)
             if engine.written(*source).number == original.number:
                 part = UploadedPart(number, end - start, md5.hex(), engine.now_ms(), tuple(extents), checksum)
-                return await engine.settled(self._index.put_part(upload.upload_id, part), part)
+                await engine.settled(self._index.put_part(upload.upload_id, part), None)
+                return part
         raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
 
     def completed(self, bucket: str, key: bytes, upload_id: str) -> Generation | None:
@@ -141,6 +147,7 @@ class Multipart:
         engine, index = self._engine, self._index
         current = index.written_head(upload.bucket, upload.key)
         check(current)
+        engine.check_writable()
         generation = Generation(
             number=index.next_generation(),
             size_bytes=sum(part.size_bytes for part in chosen),

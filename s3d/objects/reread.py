@@ -6,11 +6,17 @@ import hashlib
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import xxhash
 from awscrt import checksums
 
 from s3d.index.records import Checksum, Extent
+
+
+class _Hasher(Protocol):
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def digest(self) -> bytes: ...
 
 
 class _Crc:
@@ -28,7 +34,7 @@ class _Crc:
         return self._value.to_bytes(self._size_bytes, "big")
 
 
-_MAKERS: dict[str, Callable[[], _Crc | hashlib._Hash]] = {
+_MAKERS: dict[str, Callable[[], _Hasher]] = {
     "CRC32": lambda: _Crc(zlib.crc32, 4),
     "CRC32C": lambda: _Crc(checksums.crc32c, 4),
     "CRC64NVME": lambda: _Crc(checksums.crc64nvme, 8),

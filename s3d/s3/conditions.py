@@ -19,6 +19,7 @@ from s3d.s3.metadata import Headers
 _TAG = re.compile(rb'\s*(W/)?(?:"([^"]*)"|([^\s",]+))\s*(?:,|\Z)')
 
 _READ = frozenset((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"))
+_WRITE = frozenset((b"if-match", b"if-none-match"))
 _COPY = b"x-amz-copy-source-"
 _IF_MATCH = "If-Match"
 _IF_NONE_MATCH = "If-None-Match"
@@ -134,6 +135,11 @@ def range_applies(headers: Headers, etag: str, modified_ms: int) -> bool:
     if time_ms is not None:
         return time_ms // 1000 == modified_ms // 1000
     return value.strip() != b"*" and matches(value, etag, weak=False)
+
+
+def conditional_write(headers: Headers) -> bool:
+    """Whether `check_write` has anything to hold against what there is."""
+    return any(name in _WRITE for name, _ in headers)
 
 
 def check_write(headers: Headers, current: Current | None, *, any_etag: bool = False) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import inspect
 import logging
+import os
 import secrets
 from collections.abc import Callable
 
+from s3d._core.admission import Admission
 from s3d._core.failure import RemoteError
 from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
@@ -18,22 +20,20 @@ from s3d._core.route import Router
 from s3d._core.sigv4 import SigningContext
 from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
-from s3d.gateway.gateway import Answer, Operations
-from s3d.index.errors import IndexBusy, IndexError_
+from s3d.gateway.gateway import Operations
+from s3d.index.errors import IndexBusy, IndexError_, IndexFailed
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 from s3d.server.hosts import Hosts
 
 _log = logging.getLogger("s3d.server")
 
-INTERNAL = b"/_s3d/"
-"""s3d's own endpoints; no bucket's name begins with an underscore."""
 RETRY_AFTER_S = b"1"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
-class Dispatcher:
-    """Answers requests. Called by the connections for each request, in their callback: nothing here may block."""
+class Dispatcher(Admission):
+    """Answers requests: see `Admission`, which takes the steps."""
 
     def __init__(
         self,
@@ -44,29 +44,26 @@ class Dispatcher:
         hosts: Hosts,
         internal: Callable[[Request], Response],
     ) -> None:
+        super().__init__(
+            router,
+            preflight=operations.index("Preflight"),
+            internal=self._answer_internal,
+            check_host=hosts.check,
+            authenticate=authenticator.authenticate,
+            from_page=self._from_page,
+            handle=gateway.handle,
+            verifier=authenticator.verifier,
+        )
         self._gateway = gateway
-        self._router = router
-        self._authenticator = authenticator
         self._hosts = hosts
         self._internal = internal
-        self._preflight = operations.index("Preflight")
 
-    def __call__(self, request: Request) -> Answer:
-        """The answer to ``request``, or what will bring it. May raise whatever `refuse` can answer."""
-        if request.path.startswith(INTERNAL) and not self._hosts.names_bucket(request):
-            self._hosts.check(request)
-            return self._internal(request)
-        # The router first: a target in absolute form brings its own host (RFC 9112 §3.2.2).
-        operation = self._router.route(request)
+    def _answer_internal(self, request: Request) -> Response | None:
+        """The answer to a request for s3d itself; None when what looks like it is an object's key."""
+        if self._hosts.names_bucket(request):
+            return None
         self._hosts.check(request)
-        if operation == self._preflight:
-            # A browser never signs a preflight; the remote answers it by the bucket's rules.
-            return self._gateway.handle(request, None)
-        _, context = self._authenticator.authenticate(request)
-        origin = request.header(b"origin")
-        if origin is not None:
-            return self._from_page(request, context, origin)
-        return self._gateway.handle(request, context)
+        return self._internal(request)
 
     async def _from_page(self, request: Request, context: SigningContext | None, origin: bytes) -> Response:
         if sum(name == b"origin" for name, _ in request.headers) > 1:
@@ -114,9 +111,14 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         return S3Error("SlowDown", resource=resource)
     if isinstance(error, (IndexError_, OSError)):
         # The disk's doing, not the client's; who runs s3d needs the path, and `s3d status` says it as well.
-        _log.error("a request failed on the disk: %s", error)
-        code = "ServiceUnavailable" if getattr(error, "errno", None) in _FULL else "InternalError"
-        return S3Error(code, f"s3d's own storage failed: {error}", resource=resource, cause=error)
+        words = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.filename is not None:
+            words = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        _log.error("a request failed on the disk: %s", words)
+        # A full disk, and an index that is about to be opened anew, may be well when the client asks again.
+        again = isinstance(error, IndexFailed) or getattr(error, "errno", None) in _FULL
+        code = "ServiceUnavailable" if again else "InternalError"
+        return S3Error(code, f"s3d's own storage failed: {words}", resource=resource, cause=error)
     _log.error(
         "%s failed unexpectedly", "a connection" if request is None else f"request {request.request_id}", exc_info=error
     )

@@ -20,6 +20,7 @@ from s3d.store.errors import StoreTooNew
 from s3d.store.layout import MAX_NUMBER, SHARDS, Layout
 from s3d.store.lock import Lock
 from s3d.store.publishing import Publisher
+from s3d.store.room import Room
 from s3d.store.sweep import Sweep, SweepReport
 from s3d.store.touch import Touch
 from s3d.store.trailer import Trailer, encode
@@ -51,9 +52,18 @@ class Store:
     """
 
     def __init__(
-        self, layout: Layout, lock: Lock, trust: Trust, *, sync: bool, step: Callable[[str], object] | None
+        self,
+        layout: Layout,
+        lock: Lock,
+        trust: Trust,
+        *,
+        sync: bool,
+        step: Callable[[str], object] | None,
+        reserve_bytes: int,
     ) -> None:
         self.layout = layout
+        self.room = Room(layout.local_dir, reserve_bytes)
+        """For whoever makes things grow to ask first; the store itself does not."""
         self.sync = sync
         self.closing = False
         self.touch = Touch(layout, stopped=lambda: self.closing)
@@ -73,12 +83,15 @@ class Store:
         self._removable: set[int] = set()
 
     @classmethod
-    def open(cls, local_dir: Path, *, sync: bool, step: Callable[[str], object] | None = None) -> Self:
+    def open(
+        cls, local_dir: Path, *, sync: bool, step: Callable[[str], object] | None = None, reserve_bytes: int = 0
+    ) -> Self:
         """Lock the directory and make what is missing of it; blocking.
 
         ``sync`` false: nothing is synced, so that a power loss may take what was acknowledged. ``step``: told the name
         of each durable step when it has been taken, from any thread, for tests that end the process there; None
-        otherwise. Raises StoreLocked, StoreTooNew, or OSError with the path.
+        otherwise. ``reserve_bytes`` of the volume are kept back (`room`). Raises StoreLocked, StoreTooNew, or OSError
+        with the path.
         """
         layout = Layout(local_dir)
         local_dir.mkdir(parents=True, exist_ok=True)
@@ -89,7 +102,7 @@ class Store:
         except BaseException:
             lock.release()
             raise
-        return cls(layout, lock, trust, sync=sync, step=step)
+        return cls(layout, lock, trust, sync=sync, step=step, reserve_bytes=reserve_bytes)
 
     def close(self) -> None:
         """Wait for what is under way, then let go of the directory; blocking, idempotent. Ends a sweep early."""

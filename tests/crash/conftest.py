@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from servers.daemon import S3dDaemon, s3d_command
+from servers.daemon import S3dDaemon, clean_environment, s3d_command
+from servers.nursery import ForkedProcess, Nursery
 
 
 class Crashing(S3dDaemon):
     """A standalone s3d that lets everybody in, made to die by its tests."""
 
-    def __init__(self, directory: Path, **options: object) -> None:
-        super().__init__(directory, standalone=True, identity=None, **options)  # type: ignore[arg-type]
+    def __init__(self, directory: Path, nursery: Nursery | None) -> None:
+        super().__init__(directory, standalone=True, identity=None)
+        if nursery is not None:
+            self.process = ForkedProcess(nursery, ["run", "--standalone"], directory, self.process.env)
         self.process.env["S3D_TESTING"] = "1"
 
     def start_to_die(self, at: str) -> None:
@@ -50,13 +53,23 @@ class Crashing(S3dDaemon):
         )
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    one = Nursery(clean_environment())
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def crashing(tmp_path: Path) -> Iterator[Callable[..., Crashing]]:
-    """Makes a `Crashing`, on a directory of its own or on the one given; none is started."""
+def crashing(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Crashing]]:
+    """Makes a `Crashing`, on a directory of its own or on the one given; none is started.
+
+    With ``fork=False`` it is a program of its own, which can be preloaded.
+    """
     made: list[Crashing] = []
 
-    def make(directory: Path | None = None, **options: object) -> Crashing:
-        made.append(Crashing(directory or tmp_path.resolve() / f"s3d-{len(made)}", **options))
+    def make(directory: Path | None = None, *, fork: bool = True) -> Crashing:
+        made.append(Crashing(directory or tmp_path.resolve() / f"s3d-{len(made)}", nursery if fork else None))
         return made[-1]
 
     yield make

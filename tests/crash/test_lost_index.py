@@ -49,6 +49,29 @@ def test_files_that_an_older_index_does_not_know_go_to_lost_and_found(crashing, 
     assert faults(daemon.port, first.everything()) == []
 
 
+def test_files_that_an_index_of_the_same_start_does_not_know_go_to_lost_and_found(crashing, tmp_path):
+    daemon, first, second = crashing(), Ledger(), Ledger()
+    daemon.start()
+    assert run_clients(daemon.port, first, clients=2, count=25, seed=1)
+    daemon.kill()
+    shutil.copytree(daemon.local_dir / "index", tmp_path / "index")
+    daemon.start()
+    daemon.kill()
+    daemon.start()
+    old = {path.name for path in daemon.data_files()}
+    shutil.rmtree(tmp_path / "index")
+    shutil.copytree(daemon.local_dir / "index", tmp_path / "index")
+    assert run_clients(daemon.port, second, clients=2, count=25, seed=2)
+    new = {path.name for path in daemon.data_files()} - old
+    daemon.stop()
+    shutil.rmtree(daemon.local_dir / "index")
+    shutil.copytree(tmp_path / "index", daemon.local_dir / "index")
+    daemon.expect_log(r"WARNING|ERROR")
+    daemon.start()
+    assert wait_until(lambda: len(daemon.salvaged()) >= len(new))
+    assert new <= {path.name for path in daemon.salvaged()}
+
+
 def test_what_lies_in_lost_and_found_can_be_adopted(crashing):
     daemon, ledger = crashing(), Ledger()
     daemon.start()

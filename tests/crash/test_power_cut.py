@@ -7,6 +7,7 @@ that a power cut may leave behind are made from the recording; s3d starts on eac
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -28,23 +29,28 @@ SYNCS = {
 class Recorded:
     """A run of s3d that was recorded from an empty directory to its end by SIGKILL."""
 
-    def __init__(self, crashing, directory: Path, *swallow: str, clients: int = 3, count: int = 12) -> None:
+    def __init__(self, crashing, directory: Path, *swallow: str, clients: int = 3, count: int = 12, starts: int = 2):
         self.directory = directory
         self.log = directory / "calls"
         self.ledger = Ledger(self.log)
-        daemon = crashing(directory / "recorded")
+        daemon = crashing(directory / "recorded", fork=False)
         self.local_dir = daemon.local_dir
         daemon.process.env |= environment(daemon.local_dir, self.log, swallow)
-        daemon.start()
-        assert run_clients(daemon.port, self.ledger, clients=clients, count=count, seed=1, large=True)
-        daemon.kill()
-        # A second start, so that what one does on the first one's files is on record too.
-        daemon.start()
-        assert run_clients(daemon.port, self.ledger, clients=clients, count=count, seed=2)
-        daemon.kill()
+        # More than one start, so that what one does with the files of another is on record too.
+        for seed in range(starts):
+            daemon.start()
+            assert run_clients(daemon.port, self.ledger, clients=clients, count=count, seed=seed, large=seed == 0)
+            # A call is written down right after it was made: not to lose one to the kill, it comes in a quiet moment.
+            self._wait_until_quiet()
+            daemon.kill()
         self.calls = read_log(self.log)
         self._crashing = crashing
         self._made = 0
+
+    def _wait_until_quiet(self) -> None:
+        size = -1
+        while size != (size := self.log.stat().st_size):
+            time.sleep(0.2)
 
     def cuts(self) -> list[int]:
         """The moments right behind each acknowledgement: where most is owed."""
@@ -110,20 +116,18 @@ def test_every_acknowledgement_is_on_record(recorded):
 def test_cut_right_behind_an_acknowledgement(recorded):
     cuts = recorded.cuts()
     # The first of all, some, the last.
-    chosen = sorted({0, 1, *random.Random(5).sample(range(len(cuts)), 4), len(cuts) - 1})
+    chosen = sorted({0, *random.Random(5).sample(range(len(cuts)), 3), len(cuts) - 1})
     assert [fault for at in chosen for fault in recorded.after(cuts[at], lost())] == []
 
 
-@pytest.mark.parametrize(
-    "choice", [names_only(), data_only(), mixed(1), mixed(2), mixed(3), mixed(4)], ids=lambda one: one.name
-)
+@pytest.mark.parametrize("choice", [names_only(), data_only(), mixed(1), mixed(2), mixed(3)], ids=lambda one: one.name)
 def test_some_of_what_was_not_synced_is_there(recorded, choice):
     cuts = recorded.cuts()
     at = random.Random(choice.name).choice(cuts)
     assert recorded.after(at, choice) == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_cut_anywhere(recorded, seed):
     cut = random.Random(seed).randrange(recorded.cuts()[0], len(recorded.calls))
     assert recorded.after(cut, mixed(seed)) == []
@@ -131,7 +135,7 @@ def test_cut_anywhere(recorded, seed):
 
 def test_cut_before_the_first_request(recorded):
     first = next(at for at, call in enumerate(recorded.calls) if call.kind == Kind.MARK)
-    for cut in random.Random(1).sample(range(first), 3):
+    for cut in random.Random(1).sample(range(first), 2):
         assert recorded.after(cut, mixed(cut)) == []
 
 
@@ -147,7 +151,7 @@ def test_many_cuts(recorded, part):
 
 @pytest.mark.parametrize("sync", SYNCS)
 def test_replay_catches_a_removed_fsync(crashing, tmp_path, sync):
-    run = Recorded(crashing, tmp_path.resolve(), SYNCS[sync], clients=2, count=8)
+    run = Recorded(crashing, tmp_path.resolve(), SYNCS[sync], clients=2, count=8, starts=1)
     cuts = run.cuts()
-    found = [fault for choice in (lost(), names_only()) for fault in run.after(cuts[-1], choice)]
+    found = run.after(cuts[-1], lost()) or run.after(cuts[-1], names_only())
     assert found, f"{sync} is not synced, and nobody noticed"

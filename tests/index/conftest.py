@@ -13,6 +13,7 @@ import xxhash
 from s3d._core.promise import Promise
 from s3d.index.index import Index
 from s3d.index.records import Bucket, DataFile, Extent, Generation, State, Upload, UploadedPart
+from s3d.index.recovery import floor_of
 
 UPLOAD_ID = "0123456789abcdef0123456789abcdef"
 
@@ -113,6 +114,7 @@ def picture(rig: Rig, copied: Path) -> None:
     while True:
         try:
             shutil.copytree(rig.directory, copied)
+            shutil.copy(floor_of(rig.directory), floor_of(copied))
         except shutil.Error:
             # The last of them were still being removed.
             shutil.rmtree(copied)

@@ -17,7 +17,7 @@ from index.conftest import Rig, picture
 from s3d.index.errors import IndexBusy, IndexDamaged, IndexError_, IndexFailed, IndexTooNew, IndexTooOld
 from s3d.index.index import Index
 from s3d.index.records import Bucket
-from s3d.index.recovery import Floor
+from s3d.index.recovery import Floor, floor_of
 from s3d.index.schema import FORMAT, Family, Name, number_key
 from s3d.index.wal import _records, read_logs
 
@@ -223,7 +223,7 @@ def test_a_flipped_bit_in_a_closed_log_is_damage(two_logs: list[Path]) -> None:
 def test_a_log_cut_short_below_the_floor_is_told(crashed: Path) -> None:
     with opened(crashed):
         pass
-    floor = Floor(crashed / "floor")
+    floor = Floor(floor_of(crashed))
     floor.write(floor.sequence + 1000)
     with opened(crashed) as index:
         assert index.behind
@@ -241,7 +241,7 @@ def test_an_index_that_is_gone_beside_its_floor_is_told(crashed: Path) -> None:
 
 
 def test_a_floor_that_cannot_be_read_is_told(crashed: Path) -> None:
-    (crashed / "floor").write_bytes(b"rubbish")
+    floor_of(crashed).write_bytes(b"rubbish")
     with opened(crashed) as index:
         assert index.behind
 
@@ -273,7 +273,7 @@ def test_a_first_start_that_was_cut_short_begins_anew(tmp_path: Path) -> None:
     for path in (tmp_path / "rows").iterdir():
         if not path.name.startswith(("MANIFEST-", "LOCK")):
             path.unlink()
-    (tmp_path / "floor").unlink()
+    floor_of(tmp_path).unlink()
     with opened(tmp_path) as index:
         assert index.fresh
         assert not index.behind

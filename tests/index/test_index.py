@@ -187,6 +187,9 @@ def test_a_file_is_released_with_the_last_that_refers_to_it(rig: Rig) -> None:
     assert rig.index.delete_objects("box", [b"original"]) == []
     assert rig.index.known([file, file + 1]) == [True, False]
     assert rig.index.delete_objects("box", [b"copy"]) == [file]
+    # A sweep that unlinked it now would lose an object if the power went before the flush.
+    assert rig.index.known([file]) == [True]
+    rig.flush()
     assert rig.index.known([file]) == [False]
     assert list(rig.index.files()) == []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 # A test run that is killed must not leave servers behind: the kernel ends them with the thread that started them.
-_DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 def free_ports(count: int) -> list[int]:
@@ -77,7 +77,7 @@ class ServerProcess:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_DIE_WITH_PARENT, *self.command],
+                [*DIE_WITH_PARENT, *self.command],
                 cwd=self.directory,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

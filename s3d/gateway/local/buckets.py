@@ -50,6 +50,7 @@ class BucketOperations:
             if there.region == region == "us-east-1" and chosen in ((), there.tags):
                 return house.engine.settled((), None).then(lambda _: house.answer(request, 200, location))
             raise S3Error("BucketAlreadyOwnedByYou", extra={"BucketName": request.bucket})
+        house.engine.check_writable()
         bucket = Bucket(request.bucket, house.engine.now_ms(), house.owner_id, region, chosen)
         house.index.create_bucket(bucket)
         return house.engine.settled((), None).then(lambda _: house.answer(request, 200, location))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
+from operator import itemgetter
 
 import msgspec
 
 from s3d._core.digest import Algorithm
+from s3d._core.hot import WholeObjects
 from s3d._core.promise import Promise
 from s3d._core.request import Request
-from s3d._core.response import Response
+from s3d._core.response import Response, head_block
 from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
@@ -19,16 +21,19 @@ from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import Header, House, refuse_body_hash
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
-from s3d.objects.engine import Check, Draft
+from s3d.objects.engine import Check, Draft, unconditional
 from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags
 from s3d.s3.dates import http_date
 from s3d.s3.errors import S3Error
 
-# A request with none of these headers, and no query, asks for a whole object without conditions.
-_SPECIAL = frozenset((
-    b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"x-amz-checksum-mode",
-    b"x-amz-expected-bucket-owner", b"x-amz-server-side-encryption-customer-algorithm",
+# Headers that say nothing of the object a request makes; one with these alone needs no closer look.
+_SILENT = frozenset((
+    b"accept", b"accept-encoding", b"amz-sdk-invocation-id", b"amz-sdk-request", b"authorization", b"connection",
+    b"content-length", b"content-md5", b"date", b"expect", b"host", b"if-match", b"if-none-match", b"user-agent",
+    b"x-amz-content-sha256", b"x-amz-date", b"x-amz-security-token", b"x-amz-user-agent",
 ))  # fmt: skip
+_DEFAULT_HEADERS = metadata.stored_headers(())
+_name_of = itemgetter(0)
 
 
 class ObjectOperations:
@@ -38,30 +43,23 @@ class ObjectOperations:
         self._house = house
         self._engine = house.engine
         self._index = house.engine.index
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        self.get_object = WholeObjects(
+            self._index,
+            cached=self._index.cached,
+            heads=self._heads,
+            body=self._engine.body,
+            read=self._read,
+            check=refuse_body_hash,
+        )
 
     # Reading.
 
-    def get_object(self, request: Request, context: SigningContext | None) -> Answer:
-        """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
-        entry = self._index.cached(request.bucket, request.key)
-        if entry is None or request.query or request.content_length:
-            return self._read(request, context)
-        for name, _ in request.headers:
-            if name in _SPECIAL:
-                return self._read(request, context)
-        if context is not None:
-            refuse_body_hash(context)
-        generation = entry.generation
-        head = entry.memo
-        if head is None:
-            head = entry.memo = b"".join(
-                b"%b: %b\r\n" % header for header in [(b"Server", b"s3d"), *self._headers(generation)]
-            )
-        raw = b"%bx-amz-request-id: %b\r\n" % (head, request.request_id.encode())
-        body = entry.body
-        if body is None:
-            body = self._engine.body(generation)
-        return Response.prebuilt(200, raw, body, generation.size_bytes)
+    def _heads(self, generation: Generation) -> tuple[bytes, bytes]:
+        """The header lines of a whole object, without its checksum and with it."""
+        plain = [(b"Server", b"s3d"), *self._headers(generation)]
+        checksum = generation.checksum
+        return head_block(plain), head_block([*plain, *(checksum_headers(checksum) if checksum is not None else ())])
 
     def head_object(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
@@ -176,10 +174,12 @@ class ObjectOperations:
         house.check_bucket(request)
         names.check_key(request.key)
         draft = draft_of(request, house.owner_id)
-        check = partial(conditions.check_write, request.headers)
         upload = plan_body(request, context, house.max_object_size_bytes)
-        # Refused before the body is taken; what counts is asked again when the object is written.
-        check(self._index.written_head(request.bucket, request.key))
+        check = unconditional
+        if conditions.conditional_write(request.headers):
+            check = partial(conditions.check_write, request.headers)
+            # Refused before the body is taken; what counts is asked again when the object is written.
+            check(self._index.written_head(request.bucket, request.key))
         staged = self._engine.stage(request.body, upload)
         return staged.then(partial(self._put, request, draft, upload, check))
 
@@ -282,6 +282,8 @@ class ObjectOperations:
 
 def draft_of(request: Request, owner: str) -> Draft:
     """What a request says of the object it makes; refuses what is not supported or not allowed."""
+    if _SILENT.issuperset(map(_name_of, request.headers)):
+        return Draft(_DEFAULT_HEADERS, (), owner)
     metadata.check_supported(request.headers)
     tagging = request.header(b"x-amz-tagging")
     return Draft(
