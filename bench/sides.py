@@ -114,7 +114,8 @@ class Publisher:
             os.write(file, self._body)
             os.fdatasync(file)
             self._count += 1
-            os.link(f"/proc/self/fd/{file}", f"{self._directory}/{self._count:08x}", follow_symlinks=True)
+            # With a directory it is linkat(2), which follows the link in /proc.
+            os.link(f"/proc/self/fd/{file}", f"{self._directory}/{self._count:08x}", src_dir_fd=self._handle)
             os.fsync(self._handle)
         finally:
             os.close(file)

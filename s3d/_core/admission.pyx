@@ -60,7 +60,7 @@ cdef class Admission:
             if answer is not None:
                 return answer
         self._router.route(request)
-        if request.host is not self._host or request.local is not None and request.local[0] is not self._address:
+        if request.host is not self._host or request.local is None or request.local[0] is not self._address:
             self._ask_for_host(request)
         if request.operation == self._preflight:
             return self._handle(request, None)

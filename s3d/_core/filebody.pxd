@@ -19,6 +19,7 @@ cdef class FileBody(Stage):
     cdef int64_t offset                # of the next byte in that file
     cdef int64_t extent_left           # bytes of the current extent that are still to come
     cdef object opener                 # (file number) -> fd
+    cdef object verifier               # proves bytes before they go out; None: nothing to prove
     cdef object done                   # () -> object; None once it was called
     cdef object loop
     cdef object executor
@@ -30,6 +31,8 @@ cdef class FileBody(Stage):
     cdef bint working                  # a thread opens or reads the file
     cdef bint waiting                  # the loop will call `_turn`
     cdef int64_t read_until            # a thread has just read the file to here
+    cdef int64_t verified_until        # the current extent is proved up to this offset of the file
+    cdef int64_t verify_size           # to be proved at a time
 
     cdef int _pump(self) except -1
     cdef int _flow(self) except -1
@@ -37,6 +40,7 @@ cdef class FileBody(Stage):
     cdef int _moved(self, int64_t size) except -1
     cdef int _next_extent(self) except -1
     cdef bint _open(self) except -1
+    cdef bint _is_verified(self) except -1
     cdef bint _cached(self, int64_t size) except -1
     cdef int _prepare_in_thread(self, int64_t size) except -1
     cdef object _too_short(self)

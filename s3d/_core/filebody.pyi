@@ -2,8 +2,13 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from os import PathLike
+from typing import Protocol
 
 from s3d._core.stage import Stage
+
+class Verifier(Protocol):
+    def verified(self, number: int, offset: int) -> int: ...
+    def verify(self, number: int, fd: int, offset: int, size: int) -> int: ...
 
 class FileBody(Stage):
     def __init__(
@@ -13,6 +18,7 @@ class FileBody(Stage):
         done: Callable[[], object],
         loop: AbstractEventLoop,
         executor: Executor,
+        verifier: Verifier | None = None,
     ) -> None: ...
     @property
     def size_bytes(self) -> int: ...

@@ -12,6 +12,9 @@ Bytes leave in one of two ways:
 The loop's thread never waits for the disk. Before it touches a range it asks the kernel whether all of it is in the
 page cache (`_cached`); if not, a thread of the executor reads it through first. Between that and the sending, memory
 pressure may evict pages again; they are not asked about a second time, so that a body always gets on.
+
+With a verifier no byte goes out before it was proved. What is not proved yet is, in the same thread and instead of
+reading it through, in windows that grow from `_VERIFY_FIRST` to `_VERIFY_MOST`.
 """
 
 import errno as errors
@@ -88,6 +91,9 @@ cdef int64_t _TURN_SIZE = 1048576
 # What a thread reads ahead of the loop at a time, and what it asks the disk for meanwhile.
 cdef int64_t _READ_THROUGH_SIZE = 1048576
 cdef int64_t _WILLNEED_SIZE = 4194304
+# What a thread proves at a time: little before the first byte goes out, then enough to be worth its way.
+cdef int64_t _VERIFY_FIRST = 1048576
+cdef int64_t _VERIFY_MOST = 8388608
 # Held by a transport whose socket is full.
 cdef Py_ssize_t _SLIVER_SIZE = 4096
 # Where the kernel does not count cached pages, every so many bytes are probed: the least that it reads ahead.
@@ -194,12 +200,18 @@ cdef class FileBody(Stage):
 
     A file that ends before its extent does, or cannot be read, fails the chain: before the first byte of an answer the
     client is told so, after it the connection breaks.
+
+    ``verifier``, if not None, has two methods. ``verified(number, offset)``, on the loop's thread: the offset up to
+    which the bytes of a file from ``offset`` on are known to be right, ``offset`` or less if that is unknown.
+    ``verify(number, fd, offset, size)``, in a thread of ``executor``: proves the bytes from ``offset`` on, at least the
+    first of them and about ``size``, and returns the offset up to which it did; it raises for bytes that are not what
+    was written, which fails the chain as above.
     """
 
     def __cinit__(self):
         self.fd = -1
 
-    def __init__(self, list extents not None, opener, done, loop, executor):
+    def __init__(self, list extents not None, opener, done, loop, executor, verifier=None):
         cdef tuple extent
         cdef int64_t offset, size
         self.ended = True  # until all is well: what raises here has not taken over `done`
@@ -214,6 +226,8 @@ cdef class FileBody(Stage):
         self.done = done
         self.loop = loop
         self.executor = executor
+        self.verifier = verifier
+        self.verify_size = _VERIFY_FIRST
         self.ended = False
 
     def __dealloc__(self):
@@ -296,10 +310,14 @@ cdef class FileBody(Stage):
                 return 0
             while self.extent_left == 0:
                 self._next_extent()
+            if self.verifier is not None and self.offset >= self.verified_until and not self._is_verified():
+                return 0
             if self.fd < 0 and not self._open():
                 return 0
             # A turn may be a little longer, lest a few bytes be left for the next.
             size = self.extent_left if self.extent_left <= budget + _SENDFILE_SIZE else budget
+            if self.verifier is not None:
+                size = min(size, self.verified_until - self.offset)
             if not direct or size <= _SENDFILE_SIZE:
                 moved = self._read_span(min(size, <int64_t>_SPAN_SIZE))
                 if moved == 0:
@@ -346,6 +364,7 @@ cdef class FileBody(Stage):
         if self.fd >= 0 and extent[0] != self.file:
             self._close_file()
         self.read_until = 0
+        self.verified_until = 0
         self.file = extent[0]
         self.offset = extent[1]
         self.extent_left = extent[2]
@@ -359,6 +378,14 @@ cdef class FileBody(Stage):
             self._prepare_in_thread(min(self.extent_left, _READ_THROUGH_SIZE))
             return False
         return True
+
+    cdef bint _is_verified(self) except -1:
+        """Whether the next bytes are proved; if not, a thread is at it."""
+        self.verified_until = self.verifier.verified(self.file, self.offset)
+        if self.offset < self.verified_until:
+            return True
+        self._prepare_in_thread(self.extent_left)
+        return False
 
     cdef Py_ssize_t _read_span(self, Py_ssize_t size) except -1:
         """Read up to ``size`` bytes into `_span`; 0 if a thread has to bring them in first."""
@@ -420,7 +447,10 @@ cdef class FileBody(Stage):
     # The thread.
 
     cdef int _prepare_in_thread(self, int64_t size) except -1:
-        """Open the file if need be, and bring ``size`` bytes into the page cache, in a thread; then go on."""
+        """Open the file if need be, and prove the next bytes or read ``size`` of them into the page cache, in a thread.
+
+        Then go on.
+        """
         self.working = True
         try:
             future = self.executor.submit(self._prepare, min(size, _READ_THROUGH_SIZE))
@@ -438,6 +468,14 @@ cdef class FileBody(Stage):
         if fd < 0:
             fd = self.opener(self.file)
             self.fd = fd
+        if self.verifier is not None and offset >= self.verified_until:
+            seen = self.verifier.verify(self.file, fd, offset, min(self.extent_left, self.verify_size))
+            if seen <= offset:
+                raise RuntimeError(f"a verifier proved nothing of data file {self.file:#x}")
+            self.verify_size = min(2 * self.verify_size, _VERIFY_MOST)
+            self.verified_until = seen
+            self.read_until = seen
+            return
         with nogil:
             seen = _read_through(fd, offset, size)
         if seen < 0:
@@ -502,6 +540,7 @@ cdef class FileBody(Stage):
         self._close_file()
         self.extents = None
         self.opener = None
+        self.verifier = None
         self.done = None
         if done is not None:
             try:

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, final
 
 from s3d._core.request import Request
+from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d._core.stage import Stage
 
@@ -29,8 +30,8 @@ class WholeObjects:
         *,
         cached: Callable[[str, bytes], Entry | None],
         heads: Callable[[Any], tuple[bytes, bytes]],
-        body: Callable[[Any], bytes | Stage | None],
-        read: Callable[[Request, SigningContext | None], Any],
+        body: Callable[[Any], bytes | Stage],
+        read: Callable[[Request, SigningContext | None], Response],
         check: Callable[[SigningContext], object],
     ) -> None: ...
-    def __call__(self, request: Request, context: SigningContext | None) -> Any: ...
+    def __call__(self, request: Request, context: SigningContext | None) -> Response: ...

@@ -104,8 +104,8 @@ cdef class WholeObjects:
     ``source.entries``, a dictionary, are the objects in memory at the moment, each an `Entry` under the bucket's name,
     NUL and the key; others are brought by ``cached(bucket, key)``, which returns None if there is no such object. An
     entry's ``memo`` becomes what ``heads(generation)`` makes: the header lines of an answer, and the same with the
-    object's checksum. ``body(generation)`` brings a body that does not lie in the entry, or None if only
-    ``read`` can; ``read(request, context)`` answers everything else, ``check(context)`` raises for a request that is signed for a body.
+    object's checksum. ``body(generation)`` brings a body that does not lie in the entry; ``read(request, context)``
+    answers everything else, ``check(context)`` raises for a request that is signed for a body.
     """
     cdef object _source, _cached, _heads, _body, _read, _check
 
@@ -145,8 +145,6 @@ cdef class WholeObjects:
         body = entry.body
         if body is None:
             body = self._body(entry.generation)
-            if body is None:
-                return self._read(request, context)
         head_size = PyBytes_GET_SIZE(head)
         request_id = PyUnicode_AsUTF8AndSize(request.request_id, &id_size)
         raw = PyBytes_FromStringAndSize(NULL, head_size + 18 + id_size + 2)

@@ -56,6 +56,8 @@ cdef class Spool(Stage):
     cdef Pace _pace
     cdef s3d_md5 _md5                    # the worker's
     cdef object _xxh3_hasher             # None until the body goes to the worker
+    cdef object _part_hasher             # of the hash block that is coming; None within the first
+    cdef bytearray _part_hashes          # of those that have come, 8 bytes each; None before the first has
     cdef Block _block                    # being filled; None before the first byte and after the last
     cdef object _queue                   # deque of blocks for the worker
     cdef Py_ssize_t _waiting             # its length
@@ -67,6 +69,7 @@ cdef class Spool(Stage):
     cdef int _flush(self) except -1
     cdef int _open(self) except -1
     cdef int _write_block(self, Block block) except -1
+    cdef int _hash_block(self, Block block) except -1
     cdef int _start(self) except -1
     cdef int _work_batch(self, list blocks) except -1
     cdef int _conclude(self) except -1

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from s3d._core.stage import Stage
 
 BLOCK_SIZE: int
+HASHED_SIZE: int
 TEMPORARY_PREFIX: str
 
 class Block: ...
@@ -33,6 +34,8 @@ class Spool(Stage):
     def md5(self) -> bytes | None: ...
     @property
     def xxh3(self) -> int | None: ...
+    @property
+    def block_hashes(self) -> bytes: ...
     @property
     def body(self) -> bytes | None: ...
     @property

@@ -49,8 +49,10 @@ cdef extern from "native_md5.h":
     void s3d_md5_final(s3d_md5 *md5, uint8_t *digest) nogil
 
 BLOCK_SIZE = 262144       # what one read of a body brings at most (channel.pyx)
+HASHED_SIZE = 1048576     # of which there is a hash of its own, so that a range can be proved without the rest
 TEMPORARY_PREFIX = f".{time.time_ns():x}-"   # of this process's files that need a name; a pid may come again
 cdef Py_ssize_t _BLOCK_SIZE = BLOCK_SIZE
+cdef Py_ssize_t _HASHED_SIZE = HASHED_SIZE
 cdef enum:
     MAX_QUEUED = 8                         # blocks that wait for one spool's worker
     BATCH = 4                              # of them that it takes at once: 1 MiB, 1.5 ms of MD5 without the GIL
@@ -193,6 +195,16 @@ cdef class Spool(Stage):
         """XXH3 (64 bits, seed 0) of the body; None until it is whole."""
         return self._xxh3 if self.whole else None
 
+    @property
+    def block_hashes(self):
+        """XXH3 of each `HASHED_SIZE` bytes, 8 bytes little-endian each; empty for a body of one such block or less.
+
+        To be asked of a body that is whole.
+        """
+        if not self.whole or self.size_bytes <= _HASHED_SIZE:
+            return b""
+        return bytes(self._part_hashes)
+
     # The chain.
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
@@ -248,8 +260,7 @@ cdef class Spool(Stage):
             # The file is made by whoever comes first, so not while a worker may be about to.
             if not self._pace.slow and (self.fd >= 0 or not self._busy):
                 self._write_block(block)
-        # Here and not in the worker: 20 µs, and the worker would want the GIL for it.
-        self._xxh3_hasher.update(PyMemoryView_FromMemory(<char *>block.data, block.used, PyBUF_READ))
+        self._hash_block(block)
         self._queue.append(block)
         _queued += 1
         self._waiting += 1
@@ -257,6 +268,28 @@ cdef class Spool(Stage):
         if not self._ending and not self._paused and len(self._queue) >= queue_limit():
             self._paused = True
             Stage.pause(self)
+        return 0
+
+    cdef int _hash_block(self, Block block) except -1:
+        """XXH3 of the body so far, and of the hash block that this block belongs to.
+
+        Here and not in the worker: 20 µs each, and the worker would want the GIL for it.
+        """
+        cdef object data = PyMemoryView_FromMemory(<char *>block.data, block.used, PyBUF_READ)
+        cdef int64_t end = block.offset + block.used
+        cdef object hasher
+        self._xxh3_hasher.update(data)
+        if self._part_hasher is not None:
+            self._part_hasher.update(data)
+        # Blocks never straddle: all but the last are full.
+        if end % _HASHED_SIZE and not (self._ending and end > _HASHED_SIZE):
+            return 0
+        # Up to the end of the first one the hash is that of the body so far.
+        hasher = self._xxh3_hasher if self._part_hasher is None else self._part_hasher
+        if self._part_hashes is None:
+            self._part_hashes = bytearray()
+        self._part_hashes += (<object>hasher.intdigest()).to_bytes(8, "little")
+        self._part_hasher = xxhash.xxh3_64()
         return 0
 
     cdef int _start(self) except -1:

@@ -142,8 +142,10 @@ class Index(Transitions):
             database.mkdir(mode=0o700, exist_ok=True)
             # Nothing was there, and yet something had been durable: all is lost.
             self.behind = floor.exists if self.fresh else lost(database, floor, self._accept_loss)
+        except FileNotFoundError as error:
+            raise damaged(Path(error.filename or directory), "the file is missing") from error
         except OSError as error:
-            raise IndexFailed(directory, f"cannot be opened ({error.strerror})") from error
+            raise IndexFailed(Path(error.filename or directory), f"cannot be opened ({error.strerror})") from error
         rows = Rows(database, cache_bytes=self._cache_bytes)
         try:
             if not self.behind and rows.sequence() < floor.sequence:
@@ -246,9 +248,11 @@ class Index(Transitions):
 
     def bucket(self, name: str) -> Bucket | None:
         """None too for what can be no bucket's name."""
-        known = self._durable_buckets.get(name)
-        if known is not None:
-            return known
+        # This dictionary to the end: another thread may open the index anew meanwhile.
+        known = self._durable_buckets
+        bucket = known.get(name)
+        if bucket is not None:
+            return bucket
         try:
             key = bucket_prefix(name)[:-1]
         except ValueError:
@@ -257,9 +261,9 @@ class Index(Transitions):
         if row is None:
             return None
         bucket = decode_bucket(row)
-        if len(self._durable_buckets) >= MAX_BUCKETS:
-            self._durable_buckets.clear()
-        self._durable_buckets[name] = bucket
+        if len(known) >= MAX_BUCKETS:
+            known.clear()
+        known[name] = bucket
         return bucket
 
     def buckets(self) -> list[Bucket]:

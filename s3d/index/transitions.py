@@ -127,16 +127,17 @@ class Transitions:
         return self._checked(generation, self._rows.get(Family.BODIES, number_key(generation.number)))
 
     def written_bucket(self, name: str) -> Bucket | None:
-        known = self._written_buckets.get(name)
-        if known is not None:
-            return known
+        known = self._written_buckets
+        bucket = known.get(name)
+        if bucket is not None:
+            return bucket
         row = self._rows.get(Family.BUCKETS, bucket_prefix(name)[:-1])
         if row is None:
             return None
         bucket = decode_bucket(row)
-        if len(self._written_buckets) >= MAX_BUCKETS:
-            self._written_buckets.clear()
-        self._written_buckets[name] = bucket
+        if len(known) >= MAX_BUCKETS:
+            known.clear()
+        known[name] = bucket
         return bucket
 
     def written_upload(self, bucket: str, key: bytes, upload_id: str) -> Upload | None:

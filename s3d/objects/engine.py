@@ -36,7 +36,6 @@ from s3d.index.index import Index
 from s3d.index.records import Bucket, Checksum, DataFile, Extent, Generation, State, Upload, UploadedPart
 from s3d.objects import reread
 from s3d.objects.assembly import cut
-from s3d.objects.proofs import Proofs
 from s3d.s3.errors import S3Error
 from s3d.store.store import Store
 
@@ -113,19 +112,11 @@ class Engine:
     ) -> None:
         self.index = index
         self.store = store
-        self.proofs = Proofs(index, store)
         self._inline_size_bytes = inline_size_bytes
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._encode = msgspec.msgpack.Encoder().encode
 
     # Reading.
-
-    def unproved(self, generation: Generation, start: int = 0, end: int | None = None) -> list[int]:
-        """The files to `Proofs.prove` before the `body` of the same range is asked for; none, mostly."""
-        extents: Sequence[Extent] = generation.extents
-        if end is not None and end - start != generation.size_bytes:
-            extents = cut(extents, start, end)
-        return self.proofs.wanting(extents)
 
     def body(self, generation: Generation, start: int = 0, end: int | None = None) -> bytes | FileBody:
         """The bytes of ``generation`` from ``start`` up to ``end``; they stay whole whatever happens to the object."""
@@ -199,9 +190,7 @@ class Engine:
         files = [extent.file for extent in extents]
         self.store.pin(files)
         try:
-            # A digest of damaged bytes would make the damage pass for what was written.
-            await self.proofs.prove(self.proofs.wanting(extents), wait=True)
-            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.open_file), algorithm)
+            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.read), algorithm)
         finally:
             # A cancelled wait leaves the thread reading; its file stays open there, so unlinking it harms nobody.
             self.store.unpin(files)

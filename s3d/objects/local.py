@@ -111,13 +111,11 @@ class LocalObjects:
         problems = [] if failure is None else [f"nothing can be written: {one_line(failure)}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
-        damaged = self.engine.proofs.damaged
-        if damaged:
-            first = self._store.layout.file(next(iter(damaged)))
-            problems.append(
-                f"{len(damaged)} data files are not what was written, {first} among them: `s3d store verify` names"
-                " their objects"
-            )
+        damage = self._store.touch.damage()
+        if damage:
+            path, what = next(iter(damage.items()))
+            more = f", and so are {len(damage) - 1} more" if len(damage) > 1 else ""
+            problems.append(f"{path} is not what was written{more}: {what}; `s3d store verify` names the objects")
         return problems + self._trouble
 
     async def close(self) -> None:
@@ -126,7 +124,6 @@ class LocalObjects:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.engine.proofs.close()
         await asyncio.to_thread(_close, self._store, self._index)
 
     def status(self) -> dict[str, Any]:
@@ -143,6 +140,7 @@ class LocalObjects:
             "free_bytes": free_bytes,
             "health": "failing" if problems else "ok",
             "problems": problems,
+            "mismatches": self._store.touch.mismatches,
         }
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import xxhash
@@ -14,23 +13,21 @@ from awscrt import checksums
 
 from s3d.index.records import Checksum, Extent
 
-_PIECE_BYTES = 1 << 20
-
 
 class _Hasher(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class _Crc:
     """A CRC as hashlib's objects are used."""
 
-    def __init__(self, update: Callable[[bytes, int], int], size_bytes: int) -> None:
+    def __init__(self, update: Callable[[bytes | memoryview, int], int], size_bytes: int) -> None:
         self._update = update
         self._size_bytes = size_bytes
         self._value = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         self._value = self._update(data, self._value)
 
     def digest(self) -> bytes:
@@ -51,7 +48,7 @@ _MAKERS: dict[str, Callable[[], _Hasher]] = {
 }
 
 
-def digest(pieces: Iterable[bytes], algorithm: str) -> tuple[bytes, Checksum | None]:
+def digest(pieces: Iterable[bytes | memoryview], algorithm: str) -> tuple[bytes, Checksum | None]:
     """The MD5 of ``pieces`` together, and the full-object checksum by ``algorithm``, None for ""."""
     md5 = hashlib.md5(usedforsecurity=False)
     other = _MAKERS[algorithm]() if algorithm else None
@@ -63,18 +60,11 @@ def digest(pieces: Iterable[bytes], algorithm: str) -> tuple[bytes, Checksum | N
     return md5.digest(), checksum
 
 
-def read(extents: Iterable[Extent], open_file: Callable[[int], int]) -> Iterable[bytes]:
-    """The bytes of ``extents``, for a worker thread; OSError if a file is gone or too short."""
+def read(extents: Iterable[Extent], read_file: Callable[[int, int, int], Iterable[memoryview]]) -> Iterator[memoryview]:
+    """The bytes of ``extents``, for a worker thread, each piece good until the next; raises what ``read_file`` does.
+
+    ``read_file(number, offset, size)`` gives those of one data file, proved to be what was written: the digest of
+    damaged bytes would pass the damage for the real thing.
+    """
     for extent in extents:
-        fd = open_file(extent.file)
-        try:
-            offset, left = extent.offset_bytes, extent.size_bytes
-            while left:
-                piece = os.pread(fd, min(left, _PIECE_BYTES), offset)
-                if not piece:
-                    raise OSError(f"data file {extent.file:016x} ends {left} bytes too early")
-                yield piece
-                offset += len(piece)
-                left -= len(piece)
-        finally:
-            os.close(fd)
+        yield from read_file(extent.file, extent.offset_bytes, extent.size_bytes)

@@ -86,6 +86,9 @@ def _survey(directory: Path) -> Survey:
         raise LocalDamaged(f"{one_line(error)}; `s3d store repair` opens what can be opened") from error
     except IndexError_ as error:
         raise LocalError(one_line(error)) from error
+    except FileNotFoundError as error:
+        what = f"{error.filename}: the file is missing; `s3d store repair` opens what can be opened"
+        raise LocalDamaged(what) from error
     except OSError as error:
         raise LocalError(f"{error.filename or directory}: {error.strerror}") from error
 

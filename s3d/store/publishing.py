@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Spool
@@ -50,7 +50,7 @@ class Publisher:
         publication = _Publication(self, spool, number, directory, trailer)
         spool.lease()
         try:
-            self.executor.submit(publication.run)
+            publication.turn = self.executor.submit(publication.run)
         except BaseException:
             spool.release()
             raise
@@ -60,7 +60,7 @@ class Publisher:
 class _Publication:
     """One file on its way."""
 
-    __slots__ = ("cancelled", "directory", "error", "number", "promise", "publisher", "spool", "trailer")
+    __slots__ = ("cancelled", "directory", "error", "number", "promise", "publisher", "spool", "trailer", "turn")
 
     def __init__(self, publisher: Publisher, spool: Spool, number: int, directory: Directory, trailer: bytes) -> None:
         self.publisher = publisher
@@ -70,10 +70,15 @@ class _Publication:
         self.trailer = trailer
         self.error: BaseException | None = None
         self.cancelled = False
+        self.turn: Future[None] | None = None
         self.promise = Promise(self._cancel)
 
     def _cancel(self) -> None:
         self.cancelled = True
+        if self.turn is not None and self.turn.cancel():
+            # Its turn had not come: on a disk that hangs it might never, and nobody else lets go of the body.
+            self.spool.release()
+            self.spool.close()
 
     def run(self) -> None:
         """In a thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from s3d.store.lock import Lock
 from s3d.store.publishing import Publisher
 from s3d.store.room import Room
 from s3d.store.sweep import Sweep, SweepReport
+from s3d.store.touch import Touch
 from s3d.store.trailer import Trailer, encode
 from s3d.store.trust import Trust
 
@@ -31,6 +33,8 @@ HASH_THREADS = 4
 SYNC_THREADS = 16
 """Durable files a second at 64 waiting rise up to about 8 of them and fall from 64 on (ext4, files of 64 KiB)."""
 READ_THREADS = 8
+PIECE_BYTES = 1 << 20
+"""What `Store.read` yields at a time."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,8 @@ class Store:
         """For whoever makes things grow to ask first; the store itself does not."""
         self.sync = sync
         self.closing = False
+        self.touch = Touch(layout, stopped=lambda: self.closing)
+        """What is known of the bytes of earlier boots."""
         self._lock = lock
         self._trust = trust
         self._steps = step
@@ -134,6 +140,7 @@ class Store:
         A boot that is not above `highest_boot` shows that the index was lost: as `doubt`.
         """
         self._trust.begin(boot)
+        self.touch.boot = boot
 
     # Writing.
 
@@ -163,7 +170,9 @@ class Store:
             raise RuntimeError("only a whole body can be published")
         if not 0 <= number <= MAX_NUMBER:
             raise ValueError(f"{number} is no number of a file")
-        trailer = encode(Trailer(number=number, size_bytes=spool.size_bytes, xxh3=xxh3, record=record))
+        trailer = encode(
+            Trailer(number=number, size_bytes=spool.size_bytes, xxh3=xxh3, record=record, hashes=spool.block_hashes)
+        )
         return publisher.publish(spool, number, self._directories[number >> 8 & SHARDS - 1], trailer)
 
     def _forsake(self, number: int) -> None:
@@ -175,13 +184,15 @@ class Store:
     def body(self, extents: Sequence[tuple[int, int, int]]) -> FileBody:
         """The bytes of ``extents``, (file number, offset, size) each, as the source of an answer.
 
-        Files are opened when their turn comes and pinned until the body has ended, however it ends.
+        Files are opened when their turn comes and pinned until the body has ended, however it ends. Bytes of an earlier
+        boot are proved before they go out; see `Touch`.
         """
         loop = self._running().loop
         numbers = [extent[0] for extent in extents]
+        verifier = None if all(map(self.touch.known, numbers)) else self.touch
         self.pin(numbers)
         try:
-            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), loop, self._reading)
+            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), loop, self._reading, verifier)
         except BaseException:
             self.unpin(numbers)
             raise
@@ -189,6 +200,31 @@ class Store:
     def open_file(self, number: int) -> int:
         """A descriptor for reading data file ``number``, the caller's to close; any thread. OSError with the path."""
         return os.open(self.layout.file(number), os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self, number: int, offset: int, size: int) -> Iterator[memoryview]:
+        """``size`` bytes of data file ``number`` from ``offset`` on, in pieces, each good until the next is asked for.
+
+        Bytes of an earlier boot are proved first, as for `body`. Blocking, any thread; OSError with the path. The
+        caller has the file pinned.
+        """
+        fd = self.open_file(number)
+        try:
+            view = memoryview(bytearray(min(size, PIECE_BYTES)))
+            end = offset + size
+            proved = 0
+            while offset < end:
+                if offset >= proved:
+                    proved = self.touch.verified(number, offset)
+                if offset >= proved:
+                    proved = self.touch.verify(number, fd, offset, min(end - offset, PIECE_BYTES))
+                count = os.preadv(fd, [view[: min(end, proved, offset + PIECE_BYTES) - offset]], offset)
+                if not count:
+                    path = self.layout.file(number)
+                    raise OSError(errno.EIO, f"a data file ends {end - offset} bytes too early", path)
+                yield view[:count]
+                offset += count
+        finally:
+            os.close(fd)
 
     def pin(self, numbers: Iterable[int]) -> None:
         """Keep these files until `unpin`, also if they are removed in between; counted."""
@@ -230,6 +266,7 @@ class Store:
     def _unlink(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self._step("store.unlinking")
+            self.touch.forget((number,))
             try:
                 os.unlink(self.layout.file(number))
             except FileNotFoundError:

@@ -311,8 +311,8 @@ def test_a_file_that_was_cut_off_has_no_trailer(size: int, store: Store) -> None
 
 
 def test_a_trailer_of_a_newer_version_is_named_as_such(store: Store) -> None:
-    path = damaged(store, -trailers.FOOTER_SIZE + 8, by=3)
-    with pytest.raises(TrailerError, match="version 2"):
+    path = damaged(store, -trailers.FOOTER_SIZE + 8, by=trailers.VERSION ^ 3)
+    with pytest.raises(TrailerError, match="version 3"):
         read_trailer(path)
 
 

@@ -9,7 +9,6 @@ from operator import itemgetter
 import msgspec
 
 from s3d._core.digest import Algorithm
-from s3d._core.filebody import FileBody
 from s3d._core.hot import WholeObjects
 from s3d._core.promise import Promise
 from s3d._core.request import Request
@@ -49,7 +48,7 @@ class ObjectOperations:
             self._index,
             cached=self._index.cached,
             heads=self._heads,
-            body=self._proved_body,
+            body=self._engine.body,
             read=self._read,
             check=refuse_body_hash,
         )
@@ -62,23 +61,11 @@ class ObjectOperations:
         checksum = generation.checksum
         return head_block(plain), head_block([*plain, *(checksum_headers(checksum) if checksum is not None else ())])
 
-    def _proved_body(self, generation: Generation) -> bytes | FileBody | None:
-        """The bytes of a whole object; None if they have to be proved first."""
-        return None if self._engine.unproved(generation) else self._engine.body(generation)
-
     def head_object(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
         return self._read(request, context)
 
-    async def _after_proof(
-        self, request: Request, context: SigningContext | None, files: list[int], *, whole: bool
-    ) -> Response:
-        """Read once the bytes are proved to be what was written; the object may be another one by then."""
-        await self._engine.proofs.prove(files, whole=whole)
-        answer = self.get_object(request, context)
-        return answer if isinstance(answer, Response) else await answer
-
-    def _read(self, request: Request, context: SigningContext | None) -> Answer:
+    def _read(self, request: Request, context: SigningContext | None) -> Response:
         """GET or HEAD with everything that may be asked along with it."""
         refuse_body_hash(context)
         part_number = request.param(b"partNumber")
@@ -124,9 +111,6 @@ class ObjectOperations:
         headers = [*self._house.common(request), *headers, *extra]
         if request.method == b"HEAD":
             return Response(status, headers, None, end - start)
-        unproved = self._engine.unproved(generation, start, end)
-        if unproved:
-            return self._after_proof(request, context, unproved, whole=end - start == size)
         return Response(status, headers, self._engine.body(generation, start, end), end - start)
 
     def _find(self, request: Request) -> Generation:
