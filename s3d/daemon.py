@@ -8,6 +8,7 @@ import gc
 import hashlib
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -40,6 +41,7 @@ _log = logging.getLogger("s3d")
 ROOT_ID = hashlib.sha256(b"s3d root").hexdigest()
 """Canonical user id of the root identity: owns everything, whatever its access key is at the time."""
 
+_MAX_FILES = 65536
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
@@ -50,7 +52,7 @@ def run(config: Config) -> int:
         stream=sys.stderr, level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    _tune_memory()
+    _tune_process()
     if config.testing and config.crash_at is not None:
         crash_point.arm(config.crash_at)
     try:
@@ -60,7 +62,7 @@ def run(config: Config) -> int:
         return 1
 
 
-def _tune_memory() -> None:
+def _tune_process() -> None:
     """Keep freed buffers of up to 8 MiB in the heap instead of asking the kernel for them again and again.
 
     Bodies pass through as 256 KiB pieces; giving each back costs up to five times the CPU of moving it. 16 MiB at the
@@ -70,6 +72,11 @@ def _tune_memory() -> None:
     if mallopt is not None:  # musl has none, and needs none
         mallopt(_M_MMAP_THRESHOLD, 8 << 20)
         mallopt(_M_TRIM_THRESHOLD, 16 << 20)
+    # A connection takes one descriptor, and up to two more for its body and the remote's side.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(_MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     # Nothing on the request path makes cycles; collecting young objects each 700 allocations only costs.
     gc.set_threshold(20_000, 20, 50)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from s3d._core.stage import Stage
 
-class Verifier(Protocol):
+class _Verifier(Protocol):
     def verified(self, number: int, offset: int) -> int: ...
     def verify(self, number: int, fd: int, offset: int, size: int) -> int: ...
 
@@ -18,7 +18,7 @@ class FileBody(Stage):
         done: Callable[[], object],
         loop: AbstractEventLoop,
         executor: Executor,
-        verifier: Verifier | None = None,
+        verifier: _Verifier | None = None,
     ) -> None: ...
     @property
     def size_bytes(self) -> int: ...

@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -162,11 +163,21 @@ class Commits:
             self._failed(error)
             return
         self._published = self._covered
-        self._publish(self._sequence)
+        try:
+            self._publish(self._sequence)
+        except Exception as problem:
+            # Durable or not, nobody can tell them any more; to be left waiting for ever would be worse.
+            self._settle(flying, IndexError_(Path("index"), f"what was flushed cannot be shown ({problem!r})"))
+            raise
         if self._waiting:
             # The disk works while those who have waited answer their clients.
             self._start()
         self._settle(flying, None)
+
+    @property
+    def is_flushing(self) -> bool:
+        """A flush is under way, and somebody waits for it."""
+        return self._flying is not None
 
     def broke(self, error: IndexError_) -> None:
         """A change could not be written: no other is taken. What is being flushed may yet become durable."""

@@ -244,6 +244,11 @@ class Index(Transitions):
         """Why nothing can be changed, None while all is well."""
         return self._commits.failure
 
+    @property
+    def is_flushing(self) -> bool:
+        """A flush is under way: it may yet succeed after a failure, and `reopen` has to wait for it."""
+        return self._commits.is_flushing
+
     # Reads of the durable view.
 
     def bucket(self, name: str) -> Bucket | None:

@@ -159,7 +159,6 @@ class Engine:
     def _spool(self, inline_limit: int, size_bytes: int) -> tuple[Promise, Spool]:
         promise = Promise()
         room = self.store.room
-        room.promise(size_bytes)
 
         def done(spool: Spool, error: BaseException | None) -> None:
             room.promise(-size_bytes)
@@ -171,6 +170,7 @@ class Engine:
                 promise.resolve(spool)
 
         spool = self.store.spool(done, inline_limit)
+        room.promise(size_bytes)
 
         def cancelled() -> None:
             # A spool that is closed before its end does not call `done`.
@@ -260,9 +260,8 @@ class Engine:
             check(current)
             if current is not None:
                 if current.number > generation.number:
-                    # Its rival began later and is through: this one happened just before it, and was replaced by it.
-                    dropped = [number for number, _ in new_files]
-                    return self.settled(dropped, generation)
+                    # A rival that began later was through sooner: the order is that of the batches.
+                    generation = msgspec.structs.replace(generation, number=index.next_generation())
                 if current.modified_ms > generation.modified_ms:
                     generation = msgspec.structs.replace(generation, modified_ms=current.modified_ms)
             self.check_writable()

@@ -94,6 +94,9 @@ class LocalObjects:
             if self._index.failure is None:
                 delay_s = MEND_FIRST_S
                 continue
+            if self._index.is_flushing:
+                # It may yet succeed, and those who wait must hear so from the index as it is. No other begins.
+                continue
             if delay_s == MEND_FIRST_S:
                 _log.error("nothing can be written until the index is open again: %s", one_line(self._index.failure))
             try:

@@ -288,18 +288,19 @@ class Store:
         """
         if keep_unknown:
             self._trust.doubt()
-        keep_unknown = keep_unknown or self._trust.doubtful
+        doubts = self._trust.doubts
         sweep = Sweep(
             self.layout,
             boot,
             known,
-            keep_unknown=keep_unknown,
+            keep_unknown=lambda: self._trust.doubtful,
             spared=lambda number: number in self._pins or number in self._removable,
             stopped=lambda: self.closing,
             step=self._step,
         )
         report = sweep.run()
-        if report.complete:
+        # A doubt that came up meanwhile is about files that this sweep has passed.
+        if report.complete and self._trust.doubts == doubts:
             self._trust.settle()
         return report
 

@@ -51,7 +51,7 @@ class Sweep:
 
     ``boot``: the running one. ``known(numbers)`` says for each whether a row refers to it, called in this thread.
     ``spared(number)``: somebody still reads it. ``step``: told each step that tests end the process at.
-    ``stopped()``: the daemon is closing.
+    ``stopped()``: the daemon is closing. ``keep_unknown()``, asked for each file: it moves to lost+found.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Sweep:
         boot: int,
         known: Callable[[Sequence[int]], Sequence[bool]],
         *,
-        keep_unknown: bool,
+        keep_unknown: Callable[[], bool],
         spared: Callable[[int], bool],
         stopped: Callable[[], bool],
         step: Callable[[str], object],
@@ -125,7 +125,7 @@ class Sweep:
     def _clear(self, number: int) -> None:
         path = self._layout.file(number)
         size_bytes = os.stat(path).st_size
-        if self._keep_unknown:
+        if self._keep_unknown():
             self._step("store.salvaging")
             os.rename(path, self._free_name(number))
             self._step("store.salvaged")

@@ -133,8 +133,9 @@ class Touch:
         found = self._open(number, fd)
         if offset + size > found.size_bytes:
             raise self._refusal(number, -1, f"its {found.size_bytes} bytes of data end before the object in it does")
+        view = memoryview(bytearray(min(found.size_bytes, READ_BYTES)))
         if not found.hashes:
-            self._compare(number, fd, 0, found.size_bytes, found.xxh3, 0)
+            self._compare(number, fd, view, 0, found.size_bytes, found.xxh3, 0)
             self._mark(number, found, 0)
             return found.size_bytes
         first = offset // HASHED_SIZE
@@ -146,7 +147,7 @@ class Touch:
                 return block * HASHED_SIZE
             start = block * HASHED_SIZE
             expected = int.from_bytes(found.hashes[8 * block : 8 * block + 8], "little")
-            self._compare(number, fd, start, min(HASHED_SIZE, found.size_bytes - start), expected, block)
+            self._compare(number, fd, view, start, min(HASHED_SIZE, found.size_bytes - start), expected, block)
             self._mark(number, found, block)
         return min((first + count) * HASHED_SIZE, found.size_bytes)
 
@@ -174,9 +175,11 @@ class Touch:
                     self._drop(next(iter(self._blocks)))
         return found
 
-    def _compare(self, number: int, fd: int, start: int, size: int, expected: int, block: int) -> None:
+    def _compare(
+        self, number: int, fd: int, view: memoryview, start: int, size: int, expected: int, block: int
+    ) -> None:
+        """Read ``size`` bytes from ``start`` through ``view``; OSError unless their XXH3 is ``expected``."""
         hasher = xxhash.xxh3_64()
-        view = memoryview(bytearray(min(size, READ_BYTES)))
         end = start + size
         while start < end:
             if self._stopped():
@@ -190,7 +193,8 @@ class Touch:
             hasher.update(view[:count])
             start += count
         found = hasher.intdigest()
-        self.checked_bytes += size
+        with self._lock:
+            self.checked_bytes += size
         if found != expected:
             raise self._refusal(
                 number, block, f"{size} bytes from {end - size} on have XXH3 {found:016x}, not {expected:016x}"

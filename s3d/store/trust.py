@@ -25,6 +25,8 @@ class Trust:
         self._sync = sync
         self.highest_boot = _read_boot(layout.boot)
         """Of all that ran here before."""
+        self.doubts = 0
+        """How often `doubt` was called."""
         if self.highest_boot < 0:
             self.highest_boot = _boot_of_files(layout)
 
@@ -35,6 +37,7 @@ class Trust:
 
     def doubt(self) -> None:
         """The index may have lost rows. Durable when it returns."""
+        self.doubts += 1
         if not self.doubtful:
             _replace(self._layout.salvage, b"", sync=self._sync)
 
