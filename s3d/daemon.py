@@ -201,7 +201,7 @@ class Daemon:
             answering,
             operations,
             Router(operations.routes, config.domain),
-            Authenticator(self._auth, identities),
+            Authenticator(self._auth, identities, take_any=config.standalone),
             Hosts(config.domain, (*config.allowed_hosts, *names)),
             Internal(self.status),
         )

@@ -26,14 +26,21 @@ class Authenticator:
     """Checks requests against ``identities``.
 
     ``none`` takes signed and unsigned requests alike and looks at no signature; only Signature Version 2 is refused,
-    which would otherwise fail later and less clearly. ``sigv4`` wants a valid Signature Version 4 on every request.
+    which would fail later and less clearly at a remote. With ``take_any``, where there is none, it passes as well: it
+    is what boto3 and the AWS CLI presign with by default. ``sigv4`` wants a valid Signature Version 4 on every request.
     ``now_s`` gives the wall clock in seconds since 1970.
     """
 
     def __init__(
-        self, mode: Mode, identities: Iterable[Identity] = (), *, now_s: Callable[[], float] = time.time
+        self,
+        mode: Mode,
+        identities: Iterable[Identity] = (),
+        *,
+        now_s: Callable[[], float] = time.time,
+        take_any: bool = False,
     ) -> None:
         self.mode: Mode = mode
+        self._take_any = take_any
         self._now_s = now_s
         self._credentials: dict[bytes, Credentials] = {}
         for identity in identities:
@@ -54,7 +61,8 @@ class Authenticator:
         Raises Fault with S3's code when the signature is missing, malformed, expired or wrong.
         """
         if self.mode == "none":
-            refuse_signature_v2(request)
+            if not self._take_any:
+                refuse_signature_v2(request)
             return _ANYBODY
         context = self._verifier.verify(request, int(self._now_s()))
         if context is None:

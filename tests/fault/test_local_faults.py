@@ -24,7 +24,8 @@ from servers.daemon import S3dDaemon, s3d_command
 
 BIG = 300_000
 ON_DISK = (
-    r"ERROR s3d\.(server|objects): ", r"WARNING s3d\.(index\.\w+|objects): ", r"ERROR s3d: s3d cannot start: ",
+    r"ERROR s3d\.(server|objects|store\.touch): ",
+    r"WARNING s3d\.(index\.\w+|objects): ", r"ERROR s3d: s3d cannot start: ",
 )  # fmt: skip
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system, which takes root")
 
