@@ -73,6 +73,11 @@ def test_signature_version_2_is_refused_in_every_mode(mode: str) -> None:
     assert caught.value.code == FaultCode.SIGNATURE_VERSION_NOT_SUPPORTED
 
 
+def test_signature_version_2_passes_where_nothing_is_checked_and_nobody_is_asked_behind() -> None:
+    request = Request(b"GET", b"/b/k?AWSAccessKeyId=a&Signature=b&Expires=1", [(b"host", b"localhost")])
+    assert Authenticator("none", take_any=True).authenticate(request) == (None, None)
+
+
 def test_two_identities_of_one_access_key_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="AKIDROOT"):
         Authenticator("sigv4", [ROOT, ROOT])
