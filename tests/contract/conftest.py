@@ -61,7 +61,12 @@ def _setups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Setu
         one.stop()
 
 
-@pytest.fixture(params=["seaweedfs", "moto"] if DIRECT else list(SETUPS))
+# Of each remote one setup, with and without signatures, in every run; what the others add is for the full level.
+_FULL = {"seaweedfs-open", "moto", "chain"}
+_PARAMS = [pytest.param(name, marks=[pytest.mark.full] if name in _FULL else []) for name in SETUPS]
+
+
+@pytest.fixture(params=["seaweedfs", "moto"] if DIRECT else _PARAMS)
 def setup(
     request: pytest.FixtureRequest, _setups: dict[str, Setup], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Setup]:
