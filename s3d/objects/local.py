@@ -114,6 +114,10 @@ class LocalObjects:
         problems = [] if failure is None else [f"nothing can be written: {one_line(failure)}"]
         if self._index.behind:
             problems.append(f"{self.directory}/index has lost rows that were durable; see docs/index.md")
+        try:
+            self._store.room.check()
+        except OSError as error:
+            problems.append(f"{error.filename or self.directory}: {error.strerror or error}")
         damage = self._store.touch.damage()
         if damage:
             path, what = next(iter(damage.items()))
