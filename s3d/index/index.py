@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import xxhash
 from rocksdict import WriteBatch
 
 from s3d._core.hot import Entry
@@ -287,13 +286,6 @@ class Index(Transitions):
         It is checked against its XXH3. `IndexDamaged` if it is not what was written, or missing.
         """
         return self._checked(generation, self._view.body(number_key(generation.number)))
-
-    def _checked(self, generation: Generation, body: bytes | None) -> bytes:
-        if body is None or len(body) != generation.size_bytes or xxhash.xxh3_64_intdigest(body) != generation.xxh3:
-            raise damaged(
-                self._rows.directory, f"the body of generation {generation.number:016x} is not what was written"
-            )
-        return body
 
     def cached(self, bucket: str, key: bytes) -> Entry | None:
         """What a GET needs, from memory if it can be; None if there is no such object.

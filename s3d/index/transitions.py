@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
+import xxhash
 from rocksdict import WriteBatch
 
 from s3d.crash_point import crash_point
@@ -114,7 +115,11 @@ class Transitions:
 
     def _checked(self, generation: Generation, body: bytes | None) -> bytes:
         """An inline body, proved to be what was written."""
-        raise NotImplementedError
+        if body is None or len(body) != generation.size_bytes or xxhash.xxh3_64_intdigest(body) != generation.xxh3:
+            raise damaged(
+                self._rows.directory, f"the body of generation {generation.number:016x} is not what was written"
+            )
+        return body
 
     # What is written, durable or not.
 
