@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contract.refusals import refused
 
-# Nothing that S3 does not take in tags, so no character that XML has to escape.
-TAGS = [{"Key": "team", "Value": "edge + co"}, {"Key": "größe", "Value": "klein"}]
+TAGS = [{"Key": "team", "Value": "edge & co"}, {"Key": "größe", "Value": "<klein>"}]
 
 
 def test_tags_are_stored_at_the_remote(s3, direct, own_bucket):
@@ -27,5 +26,14 @@ def test_tags_are_removed(s3, direct, own_bucket):
 
 
 def test_bucket_without_tags(s3, own_bucket):
+    with refused("NoSuchTagSet", 404):
+        s3.get_bucket_tagging(Bucket=own_bucket)
+
+
+def test_tags_of_what_s3_allows_are_kept_and_removed(s3, own_bucket):
+    tags = [{"Key": "cost:center", "Value": "edge + co"}, {"Key": "team", "Value": "a@b.example/x-1_2="}]
+    s3.put_bucket_tagging(Bucket=own_bucket, Tagging={"TagSet": tags})
+    assert sorted(s3.get_bucket_tagging(Bucket=own_bucket)["TagSet"], key=str) == sorted(tags, key=str)
+    s3.delete_bucket_tagging(Bucket=own_bucket)
     with refused("NoSuchTagSet", 404):
         s3.get_bucket_tagging(Bucket=own_bucket)
