@@ -9,6 +9,7 @@ from s3d._core.stage cimport Stage
 cdef enum:
     HOLD_BODY = 1                 # the consumer of the body under way takes no more
     HOLD_QUEUE = 2                # requests wait for the one that is being answered
+    HOLD_TURN = 4                 # it moved much in this turn of the loop; the others are due
 
 # What `send_file` returns where no byte went out.
 cdef enum:
@@ -31,6 +32,8 @@ cdef class Channel:
     cdef bint write_paused        # those bytes are there: nothing more should be written
     cdef int holds                # HOLD_* that keep us from reading
     cdef bint wants_body          # read in large pieces: a body is under way
+    cdef bint splices             # more of the body under way is about to be spliced: read just enough to notice it
+    cdef Py_ssize_t splice_size   # how much of it to offer at a time; 0: not known yet
     cdef bint mute                # the peer takes nothing any more, but may still have something to say
     cdef bint lost                # connection_lost was called, or we aborted
     cdef double progress_s        # when bytes last moved in the direction we wait for, CLOCK_MONOTONIC
@@ -59,6 +62,9 @@ cdef class Channel:
     cdef int send_bytes(self, bytes data) except -1
     cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size, bint more) except -1
     cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1
+    cdef bint sends_at_once(self) except -1
+    cdef int leave_to_transport(self, object data) except -1
+    cdef int pause_for_turn(self) except -1
     cdef int uncork(self) except -1
     cdef double unsent_for(self, double now) except -1
     cdef int hold(self, int reason) except -1
@@ -70,4 +76,3 @@ cdef class Channel:
 
     cdef int _transmit(self, const uint8_t *data, Py_ssize_t size, int flags, bytes owner) except -1
     cdef bint _direct(self) except -1
-    cdef int _queue(self, object data) except -1

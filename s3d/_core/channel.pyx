@@ -71,9 +71,13 @@ cdef Py_ssize_t _CORK_LIMIT = 65536
 # More than this is not copied for a slow reader, but kept as it is.
 cdef Py_ssize_t _COPY_LIMIT = 65536
 
+# What a connection reads of a body that is spliced: its transport says that there are bytes only by reading some.
+cdef Py_ssize_t _NOTICE_SIZE = 4096
+
 cdef bytearray _buffer = bytearray(BODY_READ_SIZE)
 cdef object _body_view = memoryview(_buffer)
 cdef object _head_view = _body_view[:HEAD_READ_SIZE]
+cdef object _splice_view = _body_view[:_NOTICE_SIZE]
 
 
 cdef double monotonic() noexcept nogil:
@@ -118,6 +122,8 @@ cdef class Channel:
         self.closed(error)
 
     def get_buffer(self, Py_ssize_t hint):
+        if self.splices:
+            return _splice_view
         return _body_view if self.wants_body else _head_view
 
     def buffer_updated(self, Py_ssize_t size):
@@ -215,6 +221,12 @@ cdef class Channel:
         self.sent_bytes += size
         return self._transmit(data, size, MSG_MORE if more else 0, None)
 
+    cdef bint sends_at_once(self) except -1:
+        """Send what is corked; says whether `fd` may be written to past us now. The caller then counts the bytes."""
+        if self.corked.size:
+            self._transmit(NULL, 0, MSG_MORE, None)
+        return not self.lost and not self.mute and self._direct()
+
     cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1:
         """Send what is corked and then up to ``size`` bytes of a file from ``offset``, without a copy through us.
 
@@ -223,9 +235,7 @@ cdef class Channel:
         """
         cdef off_t at = offset
         cdef ssize_t sent
-        if self.corked.size:
-            self._transmit(NULL, 0, MSG_MORE, None)
-        if self.lost or self.mute or not self._direct():
+        if not self.sends_at_once():
             return SOCKET_FULL
         while True:
             sent = c_sendfile(self.fd, fd, &at, size)
@@ -292,13 +302,13 @@ cdef class Channel:
                     return self.send_failed()
                 sent = 0
         if sent < first:
-            self._queue(PyBytes_FromStringAndSize(<char *>corked.data + sent, first - sent))
+            self.leave_to_transport(PyBytes_FromStringAndSize(<char *>corked.data + sent, first - sent))
             sent = first
         sent -= first
         if owner is not None and size - sent > _COPY_LIMIT:
-            self._queue(memoryview(owner)[sent:] if sent else owner)
+            self.leave_to_transport(memoryview(owner)[sent:] if sent else owner)
         elif sent < size:
-            self._queue(PyBytes_FromStringAndSize(<char *>data + sent, size - sent))
+            self.leave_to_transport(PyBytes_FromStringAndSize(<char *>data + sent, size - sent))
         if corked.capacity > 2 * _CORK_SIZE:
             self.corked = Octets()
         return 0
@@ -313,13 +323,25 @@ cdef class Channel:
             self.queued = False
         return True
 
-    cdef int _queue(self, object data) except -1:
+    cdef int leave_to_transport(self, object data) except -1:
         """Leave ``data``, bytes or a view of them, to the transport, which keeps it."""
         if self.lost:
             return 0
         self.queued = True
         self.transport.write(data)
         return 0
+
+    cdef int pause_for_turn(self) except -1:
+        """Read no more in this turn of the loop: much was moved at once, and the other connections are due."""
+        if not self.lost:
+            if self.loop is None:
+                self.loop = get_running_loop()
+            self.hold(HOLD_TURN)
+            self.loop.call_soon(self._next_turn)
+        return 0
+
+    def _next_turn(self):
+        self.release(HOLD_TURN)
 
     cdef int hold(self, int reason) except -1:
         """Stop reading until ``reason`` is released; other reasons may hold as well."""

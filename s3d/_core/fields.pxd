@@ -19,3 +19,11 @@ cdef inline bint may_be_hop_by_hop(bytes name):
     cdef const char *text = name
     cdef char first = text[0] | 0x20
     return first == c"c" or first == c"k" or first == c"p" or first == c"t" or first == c"u"
+
+
+cdef inline list without_named(list headers, bytes names):
+    """``headers`` without those that the Connection header, lower case, names as belonging to the connection."""
+    if names is None or names == b"close" or names == b"keep-alive":
+        return headers
+    left_out = {token.strip() for token in names.split(b",")}
+    return [pair for pair in headers if pair[0].lower() not in left_out]

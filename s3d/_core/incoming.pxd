@@ -25,6 +25,7 @@ cdef class Incoming(Stage):
     cdef int spoil(self) except -1
     cdef int flush(self) except -1
     cdef int drop(self) except -1
+    cdef int64_t splice(self) except -1
 
     cdef int _write(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int _fail(self, object error) except -1

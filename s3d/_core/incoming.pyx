@@ -5,6 +5,7 @@ from collections import deque
 from libc.stdint cimport int64_t, uint8_t
 
 from s3d._core.channel cimport HOLD_BODY, Channel
+from s3d._core.splice cimport SPLICE_LEAST, move_on
 from s3d._core.stage cimport Stage
 
 
@@ -111,6 +112,24 @@ cdef class Incoming(Stage):
         if not self.ended:
             self._end()
         return 0
+
+    cdef int64_t splice(self) except -1:
+        """Let bytes that wait in the channel's socket go past the chain; returns how many did, which count as arrived.
+
+        Only the middle of a body of known length goes that way; its last `SPLICE_LEAST` bytes come as any others do.
+        """
+        cdef Channel to
+        cdef int64_t moved
+        if not self.connected or self.paused or self.ended or self.pending:
+            return 0
+        to = <Channel>self.down.passage()
+        if to is None:
+            return 0
+        moved = move_on(self.channel, to, self.length - self.arrived - SPLICE_LEAST)
+        if moved:
+            self.arrived += moved
+            self.down.passed(moved)
+        return moved
 
     cdef int drop(self) except -1:
         """Forget a body that nobody will read, as `cancel` does."""

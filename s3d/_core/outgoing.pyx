@@ -2,7 +2,7 @@
 
 import logging
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 from s3d._core.channel cimport Channel
 from s3d._core.stage cimport Stage
@@ -53,6 +53,13 @@ cdef class Outgoing(Stage):
             channel.send(data, size)
         else:
             channel.send(data, size)
+        return 0
+
+    cdef object passage(self):
+        return None if self.paused or self.chunked or self.left < 0 or self.head is not None else self.channel
+
+    cdef int passed(self, int64_t size) except -1:
+        self.left -= size
         return 0
 
     cdef int _send_chunk(self, const uint8_t *data, Py_ssize_t size) except -1:

@@ -53,7 +53,6 @@ cdef class RemoteConnection(Channel):
     cdef int _release(self) except -1
     cdef int _fail(self, object error) except -1
     cdef object _disconnected(self)
-    cdef int _drop_named_headers(self) except -1
 
 
 cdef class _Outgoing(Stage):

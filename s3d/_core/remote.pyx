@@ -21,7 +21,7 @@ from posix.strings cimport strncasecmp
 
 from s3d._core.channel cimport Channel, monotonic
 from s3d._core.failure cimport RemoteError, RemoteFailure
-from s3d._core.fields cimport may_be_hop_by_hop, trimmed
+from s3d._core.fields cimport may_be_hop_by_hop, trimmed, without_named
 from s3d._core.head cimport (
     S3D_CONNECTION, S3D_CONTENT_LENGTH, S3D_HOST, S3D_KEEP_ALIVE, S3D_MAX_FIELDS, S3D_PLAIN,
     s3d_field, s3d_field_is, s3d_field_kind, s3d_field_number, s3d_scan_fields,
@@ -148,10 +148,9 @@ cdef class RemoteConnection(Channel):
         if self.write_paused:
             outgoing.paused = True
             source.pause()
-        if stage is None:
-            return source.connect(outgoing)
-        stage.connect(outgoing)
-        return source.connect(stage)
+        if stage is not None:
+            stage.connect(outgoing)
+        return source.connect(outgoing if stage is None else stage)
 
     # The wire.
 
@@ -168,7 +167,9 @@ cdef class RemoteConnection(Channel):
             self.body_left -= size
             if self.body_left == 0:
                 body.mark_complete()
+            self.splices = False
             body.arrive(data, size)
+            self.body_left -= body.splice()
             return body.flush() if body.complete else 0
         if self.received_bytes == size and self._scan(data, size):
             return 0
@@ -472,7 +473,7 @@ cdef class RemoteConnection(Channel):
             if status == 101:
                 raise ValueError("the remote changed the protocol")
             return
-        self._drop_named_headers()
+        self.headers = without_named(self.headers, self.connection_names)
         response = Response.__new__(Response)
         response.status = status
         response.headers = self.headers
@@ -494,14 +495,6 @@ cdef class RemoteConnection(Channel):
         self.response = response
         if self.head_only:
             self.complete = True
-
-    cdef int _drop_named_headers(self) except -1:
-        """Leave out what the Connection header names as belonging to the connection."""
-        if self.connection_names is None or self.connection_names in (b"close", b"keep-alive"):
-            return 0
-        names = {token.strip() for token in self.connection_names.split(b",")}
-        self.headers = [pair for pair in self.headers if pair[0].lower() not in names]
-        return 0
 
     def on_body(self, bytes data not None):
         self.framing_size = 0
@@ -574,6 +567,13 @@ cdef class _Outgoing(Stage):
             connection.send(<const uint8_t *><char *>self.head, len(self.head))
             self.head = None
         return connection.send(data, size)
+
+    cdef object passage(self):
+        return None if self.paused or self.head is not None else self.connection
+
+    cdef int passed(self, int64_t size) except -1:
+        self.left -= size
+        return 0
 
     cdef int finish(self) except -1:
         cdef RemoteConnection connection = self.connection

@@ -207,6 +207,7 @@ cdef class ServerConnection(Channel):
         if self.lingering_since_s > 0:
             return 0
         cdef Incoming body
+        self.splices = False
         self.reader.feed(data, size)
         if self.lost:
             return 0
@@ -215,6 +216,8 @@ cdef class ServerConnection(Channel):
             # The framing of a body under way turned out to be wrong: its request fails, and nothing follows it.
             self._close_after_last()
             body.break_off(self.reader.fault)
+        elif self.reader.body_left > 0:
+            self.reader.body_left -= body.splice()
         return self.advance()
 
     cdef bint half_closed(self) except -1:

@@ -14,11 +14,13 @@ Rules, which every stage keeps:
 - A source may still write what it has already read after `pause`; the amount is bounded by one read.
 - A chain ends exactly once: `finish` (the body was whole), `fail` (from above: it will never be) or `cancel` (from
   below: it is not wanted any more). A stage that ends unlinks itself, so that no cycle outlives the body.
+- Bytes may also go past the stages, from the first channel's socket to the last one's within the kernel: where
+  `passage` finds that nobody on the way wants to see them, and with `passed` telling everybody how many they were.
 - An exception out of `write` or `finish` is the stage's refusal; the source answers it by ending the chain with
   `fail(error)` itself. Stages below the raiser thus learn of it, and those above need not.
 """
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 
 cdef class Stage:
@@ -31,6 +33,10 @@ cdef class Stage:
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef int finish(self) except -1
     cdef int fail(self, object error) except -1
+
+    # Past the chain.
+    cdef object passage(self)
+    cdef int passed(self, int64_t size) except -1
 
     # Up the chain.
     cdef int pause(self) except -1

@@ -1,6 +1,6 @@
 """Message bodies as chains of stages; the rules stand in ``stage.pxd``."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 
 cdef class Stage:
@@ -28,6 +28,17 @@ cdef class Stage:
         if down is not None:
             down.fail(error)
         return 0
+
+    cdef object passage(self):
+        """The `Channel` that the next bytes go to as they come and that can take some now; None if there is none.
+
+        A stage that does nothing but count bytes for a while passes the question on, and the answer.
+        """
+        return None
+
+    cdef int passed(self, int64_t size) except -1:
+        """``size`` bytes went by the `passage`, in their place among those that were written. Counts only."""
+        return self.down.passed(size)
 
     # Upwards through a reference of our own: the chain may end within the call, and let go of who is being called.
 

@@ -110,6 +110,16 @@ cdef class Upload(Stage):
             return self._hold(last, last_size)
         return 0
 
+    cdef object passage(self):
+        if self.down is None or self.digests is not None or self.decoder is not None or self.framer is not None:
+            return None
+        return self.down.passage()
+
+    cdef int passed(self, int64_t size) except -1:
+        self._received += size
+        self._wire_left -= size
+        return self.down.passed(size)
+
     cdef int finish(self) except -1:
         if self.down is None:
             return 0
