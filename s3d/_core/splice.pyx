@@ -6,8 +6,8 @@ other socket's send queue. Of s3d's CPU for such a body, nine tenths were those 
 
 The pipe is the process's only one and empty between two calls. What the other socket does not take is therefore read
 out of it and left with that socket's transport, as with `Channel.send`, which then says when it is writable again:
-order, deadlines and back-pressure are as for copied bytes. So that a slow link does not have us copy nearly everything in
-larger pieces than before, the size that is offered follows what the other side takes.
+order, deadlines and back-pressure are as for copied bytes. So that a slow link does not have us copy nearly everything
+in larger pieces than before, the size that is offered follows what the other side takes.
 
 The source's transport notices bytes only by reading some. It is given a small buffer while this goes on, and what is in
 that goes down the chain first.
