@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from bench import forward, standalone
+from bench import eviction, forward, standalone
 
 
 def main() -> None:
@@ -26,6 +26,12 @@ def main() -> None:
             "--only", action="append", default=[], choices=names, metavar="SCENARIO", help="only this one; repeatable"
         )
         suite.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    evicting = suites.add_parser(
+        "eviction", help="hit ratios of the cache's eviction beside LRU and SIEVE, and its cost"
+    )
+    evicting.add_argument("--quick", action="store_true", help="a fifth of the requests, for a first look")
+    evicting.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    evicting.set_defaults(suite="eviction")
     forwarding.set_defaults(suite="forward")
     alone.set_defaults(suite="standalone")
     options = parser.parse_args()
@@ -33,6 +39,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     if options.suite == "standalone":
         standalone.run(quick=options.quick, only=options.only, json_to=options.json)
+        return
+    if options.suite == "eviction":
+        eviction.run(quick=options.quick, json_to=options.json)
         return
     proxies = [name for name in options.proxies.split(",") if name]
     unknown = {*proxies} - {"s3d", "nginx"}
