@@ -13,7 +13,7 @@ from s3d._core.upload import plan_upload
 from s3d.index.records import Bucket
 from s3d.objects.engine import Engine
 from s3d.objects.multipart import Multipart
-from s3d.s3.documents import Owner
+from s3d.s3.elements import Owner
 from s3d.s3.errors import S3Error
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -48,7 +48,6 @@ class House:
         self.multipart = Multipart(engine)
         self.owner_id = owner_id
         self.owner = Owner(owner_id, owner_name)
-        self.owner_name = owner_name
         self.region = region
         self.max_object_size_bytes = max_object_size_bytes
 

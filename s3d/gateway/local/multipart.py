@@ -15,7 +15,19 @@ from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_hash
 from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source, draft_of, plan_body
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
-from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, uploads
+from s3d.s3 import (
+    checksums,
+    conditions,
+    documents,
+    list_documents,
+    listing,
+    metadata,
+    names,
+    queries,
+    ranges,
+    reading,
+    uploads,
+)
 
 
 class MultipartOperations:
@@ -150,14 +162,14 @@ class MultipartOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
-        marker, limit = listing.parse_list_parts(request.params or ())
+        marker, limit = queries.parse_list_parts(request.params or ())
         upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
         upload = house.index.upload(request.bucket, request.key, upload_id)
         if upload is None:
             raise uploads.no_such_upload(upload_id)
         # One more than asked for tells whether there are more.
         page, truncated = listing.page_of_parts(house.index.parts(upload_id, marker, limit + 1), limit)
-        answer = documents.list_parts(
+        answer = list_documents.list_parts(
             request.bucket, upload, page, owner=house.owner, part_number_marker=marker, max_parts=limit,
             truncated=truncated,
         )  # fmt: skip

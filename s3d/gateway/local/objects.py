@@ -22,7 +22,7 @@ from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_has
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft, unconditional
-from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags, uploads
+from s3d.s3 import checksums, conditions, documents, listing, metadata, names, queries, ranges, reading, tags, uploads
 from s3d.s3.dates import http_date
 from s3d.s3.errors import S3Error
 
@@ -160,10 +160,10 @@ class ObjectOperations:
         generation = self._find(request)
         metadata.check_supported(request.headers)
         conditions.check_read(request.headers, generation.etag, generation.modified_ms)
-        asked = documents.parse_attributes(request.headers)
+        asked = queries.parse_attributes(request.headers)
         parts = None
         if generation.parts:
-            marker, limit = listing.parse_attribute_parts(request.headers)
+            marker, limit = queries.parse_attribute_parts(request.headers)
             after = [part for part in generation.parts if part.number > marker]
             page, truncated = listing.page_of_parts(after, limit)
             parts = documents.ObjectParts(len(generation.parts), page, marker, limit, truncated=truncated)
