@@ -26,13 +26,6 @@ SOURCE_OWNER = b"x-amz-source-expected-bucket-owner"
 
 Header = tuple[bytes, bytes]
 
-EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_HASHES_OF_NOTHING = frozenset((
-    EMPTY_SHA256, b"UNSIGNED-PAYLOAD",
-    b"STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-    b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-))  # fmt: skip
-
 
 class House:
     """The engine, and what every operation says and asks in the same way.
@@ -103,9 +96,3 @@ class House:
         promise.on_cancel(lambda: collector.abandon(ConnectionAbortedError("nobody waits for the answer")))
         chain(request.body, upload, collector)
         return promise.then(read)
-
-
-def refuse_body_hash(context: SigningContext | None) -> None:
-    """A request without a body must not be signed for one."""
-    if context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
-        raise S3Error("XAmzContentSHA256Mismatch")

@@ -8,10 +8,11 @@ from s3d._core.listing import list_entries
 from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import House, refuse_body_hash
+from s3d.gateway.local.house import House
 from s3d.index.records import Listed
 from s3d.index.scan import HeadScan
 from s3d.s3 import list_documents, listing, queries
+from s3d.s3.bodies import refuse_body_hash
 from s3d.s3.elements import owner_element
 
 
