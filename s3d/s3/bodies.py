@@ -6,8 +6,9 @@ from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.s3.errors import S3Error
 
+_EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _HASHES_OF_NOTHING = frozenset((
-    b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", b"UNSIGNED-PAYLOAD",
+    _EMPTY_SHA256, b"UNSIGNED-PAYLOAD",
     b"STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
     b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
 ))  # fmt: skip
@@ -17,7 +18,10 @@ _HASHES_OF_NOTHING = frozenset((
 def refuse_body_hash(context: SigningContext | None) -> None:
     """Raise XAmzContentSHA256Mismatch where a request without a body was signed for one."""
     if context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
-        raise S3Error("XAmzContentSHA256Mismatch")
+        raise S3Error(
+            "XAmzContentSHA256Mismatch",
+            extra={"ClientComputedContentSHA256": context.payload_hash, "S3ComputedContentSHA256": _EMPTY_SHA256},
+        )
 
 
 def need_length(request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from s3d._core.collect import Collector, chain
+from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
 from s3d._core.request import Request
 from s3d._core.response import Response
@@ -80,7 +81,14 @@ class House:
         self, request: Request, context: SigningContext | None, read: Callable[[bytes], object]
     ) -> Promise:
         """Gather and verify a request's small body; the promise brings what ``read`` makes of it."""
-        upload = plan_upload(request, MAX_DOCUMENT_BYTES, context, keep=True)
+        try:
+            upload = plan_upload(request, MAX_DOCUMENT_BYTES, context, keep=True)
+        except Fault as fault:
+            if fault.code != FaultCode.ENTITY_TOO_LARGE:
+                raise
+            raise S3Error(
+                "MaxMessageLengthExceeded", extra={"MaxMessageLengthBytes": str(MAX_DOCUMENT_BYTES)}, cause=fault
+            ) from fault
         promise = Promise()
         if request.body is None:
             promise.resolve(b"")
