@@ -194,14 +194,17 @@ class _Reader:
         raise _Refused("doctype")
 
 
-def parse_error(body: bytes) -> ErrorBody | None:
+def parse_error(body: bytes, *, whole: bool = True) -> ErrorBody | None:
     """Read a remote's error document; None when ``body`` is not one.
 
     Not one is: no ``Error`` element with a ``Code``, XML that is not well-formed or declares a document type, or more
     than `MAX_ERROR_BYTES`. A proxy's or captive portal's page therefore never passes for an answer of S3. Never
-    raises, whatever the bytes.
+    raises, whatever the bytes. ``whole`` is false where ``body`` is only how a document begins: what stands in its
+    first `MAX_ERROR_BYTES` is read.
     """
-    if len(body) > MAX_ERROR_BYTES:
+    if not whole:
+        body = body[:MAX_ERROR_BYTES]
+    elif len(body) > MAX_ERROR_BYTES:
         return None
     reader = _Reader()
     parser = expat.ParserCreate()
@@ -212,7 +215,7 @@ def parse_error(body: bytes) -> ErrorBody | None:
     parser.StartDoctypeDeclHandler = reader.doctype
     try:
         # A long operation keeps its connection alive with white space before its document.
-        parser.Parse(body.lstrip(b" \t\r\n"), True)
+        parser.Parse(body.lstrip(b" \t\r\n"), whole)
     # ValueError and LookupError: an encoding in the XML declaration that Python does not have.
     except (expat.ExpatError, _Refused, ValueError, LookupError):
         return None

@@ -318,3 +318,14 @@ XML_PARTS = [*b"<Error>|</Error>|<Code>|</Code>|x|&|&#0;|&#65;|<!DOCTYPE a>|\x00
 def test_any_bytes_are_an_error_document_or_none(body: bytes) -> None:
     found = parse_error(body)
     assert found is None or found.code
+
+
+def test_the_beginning_of_a_long_document_is_enough() -> None:
+    beginning = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Detail>" + b"x" * MAX_ERROR_BYTES
+    assert parse_error(beginning, whole=False) == ErrorBody(code="AccessDenied")
+    assert parse_error(beginning) is None
+
+
+@pytest.mark.parametrize("page", [b"<html><body>", b"<!DOCTYPE Error><Error><Code>A</Code>", b"<Error><Co", b"xx"])
+def test_the_beginning_of_something_else_is_no_document(page: bytes) -> None:
+    assert parse_error(page, whole=False) is None
