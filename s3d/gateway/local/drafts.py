@@ -9,7 +9,7 @@ from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d._core.upload import Upload as BodyUpload
 from s3d._core.upload import plan_upload
-from s3d.gateway.local.house import Header
+from s3d.gateway.local.house import Header, House
 from s3d.index.records import Checksum
 from s3d.objects.engine import Draft
 from s3d.s3 import checksums, metadata, names, tags, uploads
@@ -25,11 +25,14 @@ _DEFAULT_HEADERS = metadata.stored_headers(())
 _name_of = itemgetter(0)
 
 
-def draft_of(request: Request, owner: str) -> Draft:
+def draft_of(request: Request, house: House) -> Draft:
     """What a request says of the object it makes; refuses what is not supported or not allowed."""
+    owner = house.owner_id
     if _SILENT.issuperset(map(_name_of, request.headers)):
         return Draft(_DEFAULT_HEADERS, (), owner)
-    metadata.check_supported(request.headers)
+    metadata.check_supported(request.headers, encryption=house.encryption)
+    if metadata.asks_encryption(request.headers):
+        house.note_encryption()
     tagging = request.header(b"x-amz-tagging")
     return Draft(
         metadata.stored_headers(request.headers),

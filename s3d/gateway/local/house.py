@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from s3d._core.collect import Collector, chain
@@ -16,6 +17,9 @@ from s3d.objects.engine import Engine
 from s3d.objects.multipart import Multipart
 from s3d.s3.elements import Owner
 from s3d.s3.errors import S3Error
+from s3d.s3.metadata import Encryption
+
+_log = logging.getLogger("s3d.gateway")
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """The largest, a CompleteMultipartUpload of 10,000 parts with SHA-512, has 2.2 MB, and 3.5 MB indented."""
@@ -31,11 +35,19 @@ Header = tuple[bytes, bytes]
 class House:
     """The engine, and what every operation says and asks in the same way.
 
-    ``owner_id`` owns all buckets and objects (a canonical user id, 64 hex digits); ``region`` is where buckets are.
+    ``owner_id`` owns all buckets and objects (a canonical user id, 64 hex digits); ``region`` is where buckets are;
+    ``encryption`` says what becomes of objects that are to be encrypted with the store's own keys, which it has not.
     """
 
     def __init__(
-        self, engine: Engine, *, owner_id: str, owner_name: str, region: str, max_object_size_bytes: int
+        self,
+        engine: Engine,
+        *,
+        owner_id: str,
+        owner_name: str,
+        region: str,
+        max_object_size_bytes: int,
+        encryption: Encryption,
     ) -> None:
         self.engine = engine
         self.index = engine.index
@@ -44,6 +56,17 @@ class House:
         self.owner = Owner(owner_id, owner_name)
         self.region = region
         self.max_object_size_bytes = max_object_size_bytes
+        self.encryption: Encryption = encryption
+        self._encryption_noted = False
+
+    def note_encryption(self) -> None:
+        """Tell whoever runs s3d, once, that objects are stored in clear that a client wanted encrypted."""
+        if not self._encryption_noted:
+            self._encryption_noted = True
+            _log.warning(
+                "a client asks for encryption at rest (x-amz-server-side-encryption: AES256), and s3d stores objects "
+                "as they are; S3D_STANDALONE_SSE_S3=refuse refuses such writes"
+            )
 
     # Answers.
 

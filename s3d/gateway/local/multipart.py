@@ -45,7 +45,7 @@ class MultipartOperations:
         house.check_bucket(request)
         names.check_key(request.key)
         names.refuse_version(request.param(b"versionId"))
-        draft = draft_of(request, house.owner_id)
+        draft = draft_of(request, house)
         algorithm, kind = checksums.upload_checksum(request.headers)
         promise = self._multipart.create(
             request.bucket, request.key, draft, checksum_algorithm=algorithm, checksum_kind=kind

@@ -169,7 +169,7 @@ class ObjectOperations:
         house.check_bucket(request)
         names.check_key(request.key)
         names.refuse_version(request.param(b"versionId"))
-        draft = draft_of(request, house.owner_id)
+        draft = draft_of(request, house)
         upload = plan_body(request, context, house.max_object_size_bytes)
         check = unconditional
         if conditions.conditional_write(request.headers):
@@ -201,12 +201,13 @@ class ObjectOperations:
         source = copy_source(request)
         replace_headers = metadata.directive(request.headers, b"x-amz-metadata-directive")
         replace_tags = metadata.directive(request.headers, b"x-amz-tagging-directive")
-        given = draft_of(request, house.owner_id)
+        given = draft_of(request, house)
         has_class = request.header(b"x-amz-storage-class") is not None
         redirect = request.header(b"x-amz-website-redirect-location") is not None
         asked = request.header(b"x-amz-checksum-algorithm")
         algorithm = checksums.parse_algorithm(asked) if asked is not None else ""
-        if source == (request.bucket, request.key) and not (replace_headers or has_class or redirect or algorithm):
+        changes = replace_headers or has_class or redirect or algorithm or metadata.asks_encryption(request.headers)
+        if source == (request.bucket, request.key) and not changes:
             raise S3Error(
                 "InvalidRequest",
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
