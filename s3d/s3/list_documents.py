@@ -199,11 +199,11 @@ def list_object_versions(
     return document("ListVersionsResult", _listing(fields, rows, prefixes, encode))
 
 
-def upload_row(upload: UploadLike, *, owner: Owner, initiator: Owner | None = None, encode: bool = False) -> bytes:
-    """One ``Upload`` of ListMultipartUploads."""
+def upload_row(upload: UploadLike, *, owner: Owner, encode: bool = False) -> bytes:
+    """One ``Upload`` of ListMultipartUploads; its owner is who began it."""
     return (
         f"<Upload>{element('Key', in_listing(upload.key, encode))}{element('UploadId', upload.upload_id)}"
-        f"{owner_element(initiator or owner, 'Initiator')}{owner_element(owner)}"
+        f"{owner_element(owner, 'Initiator')}{owner_element(owner)}"
         f"{element('StorageClass', upload.storage_class)}{element('Initiated', iso_date(upload.created_ms))}"
         f"{_chosen(upload)}</Upload>"
     ).encode()
@@ -252,7 +252,6 @@ def list_parts(
     parts: Sequence[UploadedPartLike],
     *,
     owner: Owner,
-    initiator: Owner | None = None,
     part_number_marker: int = 0,
     max_parts: int = 1000,
     truncated: bool = False,
@@ -269,6 +268,6 @@ def list_parts(
         f"{element('Bucket', bucket)}{element('Key', upload.key)}{element('UploadId', upload.upload_id)}"
         f"{element('PartNumberMarker', part_number_marker)}{element('NextPartNumberMarker', last)}"
         f"{element('MaxParts', max_parts)}{element('IsTruncated', truncated)}{rows}"
-        f"{owner_element(initiator or owner, 'Initiator')}{owner_element(owner)}"
+        f"{owner_element(owner, 'Initiator')}{owner_element(owner)}"
         f"{element('StorageClass', upload.storage_class)}{_chosen(upload)}",
     )

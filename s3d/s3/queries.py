@@ -88,6 +88,7 @@ class ObjectsQuery(msgspec.Struct, frozen=True):
     marker: bytes = b""
     """marker, start-after or key-marker, as sent; an answer repeats it."""
     marker_given: bool = False
+    """Of ListObjectsV2: the request has a start-after, if only an empty one, which the answer repeats."""
     token: str | None = None
     """continuation-token, as sent; an answer repeats it."""
     version_id_marker: str = ""
@@ -109,7 +110,6 @@ def parse_list_objects(params: Params) -> ObjectsQuery:
         encode=given.encode(),
         start=behind(marker, prefix, delimiter),
         marker=marker,
-        marker_given=given.has(b"marker"),
         fetch_owner=True,
     )
 
@@ -158,7 +158,6 @@ def parse_list_versions(params: Params) -> ObjectsQuery:
         encode=given.encode(),
         start=behind(marker, prefix, delimiter),
         marker=marker,
-        marker_given=given.has(b"key-marker"),
         version_id_marker=version.decode("latin-1"),
         fetch_owner=True,
     )

@@ -187,7 +187,6 @@ def test_list_object_versions() -> None:
 
 
 def test_list_multipart_uploads() -> None:
-    initiator = Owner("arn:aws:iam::111122223333:user/some-user", "user1")
     expected = f"""
     <ListMultipartUploadsResult {XMLNS}>
       <Bucket>bucket</Bucket><KeyMarker></KeyMarker><UploadIdMarker></UploadIdMarker>
@@ -195,7 +194,7 @@ def test_list_multipart_uploads() -> None:
       <Delimiter>/</Delimiter><Prefix></Prefix><MaxUploads>3</MaxUploads><IsTruncated>true</IsTruncated>
       <Upload>
         <Key>my-movie.m2ts</Key><UploadId>YW55</UploadId>
-        <Initiator><ID>{initiator.id}</ID><DisplayName>user1</DisplayName></Initiator>{OWNER_XML}
+        <Initiator><ID>{OWNER.id}</ID><DisplayName>mtd@amazon.com</DisplayName></Initiator>{OWNER_XML}
         <StorageClass>STANDARD</StorageClass><Initiated>2009-10-12T17:50:30.000Z</Initiated>
         <ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType>
       </Upload>
@@ -204,7 +203,7 @@ def test_list_multipart_uploads() -> None:
     upload = Upload(b"my-movie.m2ts", "YW55", OCTOBER_2009, checksum_algorithm="SHA256", checksum_kind="COMPOSITE")
     got = list_documents.list_multipart_uploads(
         "bucket",
-        rows=list_documents.upload_row(upload, owner=OWNER, initiator=initiator),
+        rows=list_documents.upload_row(upload, owner=OWNER),
         prefixes=[b"photos/"],
         next_key_marker=b"my-movie.m2ts",
         next_upload_id_marker="YW55",
