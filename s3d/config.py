@@ -110,6 +110,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     write_queue_sync: Annotated[bool, Option(
         "S3D_WRITE_QUEUE_SYNC", "bool", "true", STORAGE,
         "Answer a write only when it is on the disk. With false it survives the end of s3d, but not a power cut.")]
+    standalone_sse_s3: Annotated[Literal["accept", "refuse"], Option(
+        "S3D_STANDALONE_SSE_S3", "choice", "accept", STORAGE,
+        "What becomes of a write that asks for x-amz-server-side-encryption: AES256, which s3d alone does not do. "
+        "accept: stored as it is; answers do not say that it is encrypted. refuse: 501 NotImplemented.",
+        choices=("accept", "refuse"))]
 
     auth: Annotated[Literal["auto", "none", "sigv4"], Option(
         "S3D_AUTH", "choice", "auto", ACCESS,

@@ -152,6 +152,7 @@ class Daemon:
                 owner_name="root",
                 region=config.aws_region or "us-east-1",
                 max_object_size_bytes=config.max_object_size_bytes,
+                encryption=config.standalone_sse_s3,
             )
             return Standalone(house, self._operations)
         self._remote = self._build_remote()

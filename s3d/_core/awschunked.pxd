@@ -40,6 +40,7 @@ cdef class ChunkedDecoder:
     cdef int _trailer_line(self) except -1
     cdef int _check_chunk(self) except -1
     cdef int _check_trailer(self) except -1
+    cdef object _mismatch(self, bytes string_to_sign, bytes provided)
 
 
 cdef class Framer:

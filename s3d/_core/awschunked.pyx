@@ -43,10 +43,15 @@ cdef object malformed(str what):
     return Fault(FaultCode.INVALID_REQUEST, f"The aws-chunked body is malformed: {what}.")
 
 
-cdef object wrong_length():
+cdef object wrong_length(int64_t expected, int64_t provided):
+    """``provided``: what the chunks have in all, -1 while that is not known."""
+    cdef tuple fields = ()
+    if provided >= 0:
+        fields = (("NumberBytesExpected", str(expected)), ("NumberBytesProvided", str(provided)))
     return Fault(
         FaultCode.INCOMPLETE_BODY,
         "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header.",
+        fields,
     )
 
 
@@ -154,7 +159,7 @@ cdef class ChunkedDecoder:
                 break
             # chunk * 16 + digit > what is left, said so that it cannot overflow.
             if chunk > (self.decoded_length - self._announced - digit) >> 4:
-                raise wrong_length()
+                raise wrong_length(self.decoded_length, -1)
             chunk = chunk * 16 + digit
             at += 1
         if at == 0 or at > 32:
@@ -181,7 +186,7 @@ cdef class ChunkedDecoder:
             self._state = DATA
             return 0
         if self._announced != self.decoded_length:
-            raise wrong_length()
+            raise wrong_length(self.decoded_length, self._announced)
         self._check_chunk()
         self._state = TRAILER
         return 0
@@ -242,7 +247,7 @@ cdef class ChunkedDecoder:
         )
         self._context.key.sign(<const uint8_t *><const char *>text, len(text), signature)
         if not s3d_equal_constant_time(signature, self._claimed, 64):
-            raise Fault(FaultCode.SIGNATURE_DOES_NOT_MATCH, MISMATCH)
+            raise self._mismatch(text, hex_text(self._claimed))
         memcpy(self._previous, signature, 64)
         return 0
 
@@ -264,8 +269,20 @@ cdef class ChunkedDecoder:
         if len(self._trailer_signature) != 64 or not s3d_equal_constant_time(
             signature, <const uint8_t *><const char *>self._trailer_signature, 64
         ):
-            raise Fault(FaultCode.SIGNATURE_DOES_NOT_MATCH, MISMATCH)
+            raise self._mismatch(text, self._trailer_signature)
         return 0
+
+    cdef object _mismatch(self, bytes string_to_sign, bytes provided):
+        return Fault(
+            FaultCode.SIGNATURE_DOES_NOT_MATCH,
+            MISMATCH,
+            (
+                ("AWSAccessKeyId", self._context.credentials.access_key),
+                ("StringToSign", string_to_sign),
+                ("SignatureProvided", provided),
+                ("StringToSignBytes", string_to_sign.hex(" ")),
+            ),
+        )
 
     def decode(self, bytes data not None) -> bytes:
         """Take in the next piece of the body and return the data in it."""
@@ -320,7 +337,8 @@ cdef class Framer:
                     return 0
             part = size if size < self._left else <Py_ssize_t>self._left
             if part <= 0:
-                raise wrong_length()  # more than announced: what was sent upstream could not be completed
+                # More than announced: what was sent upstream could not be completed.
+                raise wrong_length(self.decoded_length, -1)
             down.write(data, part)
             if down.up is None:
                 return 0

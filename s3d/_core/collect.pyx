@@ -20,7 +20,11 @@ cdef class Collector(Stage):
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
         if size > self.limit - self.size:
-            raise Fault(FaultCode.MAX_MESSAGE_LENGTH_EXCEEDED, "Your request was too big.")
+            raise Fault(
+                FaultCode.MAX_MESSAGE_LENGTH_EXCEEDED,
+                "Your request was too big.",
+                (("MaxMessageLengthBytes", str(self.limit)),),
+            )
         self._data.extend((<const char *>data)[:size])
         self.size += size
         return 0
@@ -43,6 +47,90 @@ cdef class Collector(Stage):
         """Cancel the body from below: it is not wanted any more. ``done`` is not called."""
         self._done = None
         self.cancel(error)
+
+
+cdef class Beginning(Stage):
+    """A body that is looked at before it goes on: the sink of its beginning, then the source of all of it.
+
+    Calls ``seen(data, None)`` once: with the body when that ended within ``limit`` bytes (`whole`), else with what has
+    come of it, a read's worth beyond the limit at most. The rest is held back until somebody connects. Calls
+    ``seen(None, error)`` instead when the body broke off before.
+    """
+
+    def __init__(self, Py_ssize_t limit, seen not None):
+        self.limit = limit
+        self._seen = seen
+        self._data = bytearray()
+
+    cdef int connect(self, Stage down) except -1:
+        cdef Stage up
+        cdef bytes data = bytes(self._data)
+        self._data = None
+        Stage.connect(self, down)
+        try:
+            if data:
+                down.write(<const uint8_t *><const char *>data, len(data))
+            if self.down is None:
+                return 0
+            if self._error is not None:
+                Stage.fail(self, self._error)
+            elif self._ended:
+                Stage.finish(self)
+            else:
+                self._held = False
+                if not self._paused:
+                    Stage.resume(self)
+        except BaseException as error:
+            up = self.up
+            if self.down is not None:
+                Stage.fail(self, error)
+            else:
+                down.fail(error)
+            if up is not None:
+                up.cancel(error)
+        return 0
+
+    cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
+        if self._data is None:
+            return self.down.write(data, size)
+        self._data.extend((<const char *>data)[:size])
+        if len(self._data) > self.limit and not self._held:
+            self._held = True
+            Stage.pause(self)
+            self._tell(bytes(self._data), None)
+        return 0
+
+    cdef int finish(self) except -1:
+        if self._data is None:
+            return Stage.finish(self)
+        self.up = None
+        self._ended = True
+        if not self._held:
+            self.whole = True
+            self._tell(bytes(self._data), None)
+        return 0
+
+    cdef int fail(self, object error) except -1:
+        if self._data is None:
+            return Stage.fail(self, error)
+        self.up = None
+        self._error = error
+        self._tell(None, error)
+        return 0
+
+    cdef int pause(self) except -1:
+        self._paused = True
+        return 0 if self._held else Stage.pause(self)
+
+    cdef int resume(self) except -1:
+        self._paused = False
+        return 0 if self._held else Stage.resume(self)
+
+    cdef int _tell(self, bytes data, object error) except -1:
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            seen(data, error)
+        return 0
 
 
 cdef class Source(Stage):

@@ -20,6 +20,13 @@ cpdef enum Algorithm:
     XXHASH128
 
 
+# Who said what a body's digest would be.
+cdef enum:
+    CONTENT_SHA256                     # x-amz-content-sha256
+    CONTENT_MD5                        # Content-MD5
+    CHECKSUM                           # x-amz-checksum-…, in header or trailer
+
+
 cdef class Sha256:
     cdef s3d_sha256 _native
     cdef bint _use_native
@@ -36,7 +43,7 @@ cdef class Digests:
     cdef uint64_t _crc64nvme
     cdef Sha256 _sha256
     cdef dict _updaters                # Algorithm: object with update and digest
-    cdef list _expected                # [(Algorithm, digest, what to raise), …]
+    cdef list _expected                # [(Algorithm, digest, who said so), …]
     cdef int _checksum                 # the Algorithm of the additional checksum, -1: the client brings none
     cdef dict _results                 # Algorithm: digest; set once finished
 
@@ -44,13 +51,14 @@ cdef class Digests:
     cdef int update(self, const uint8_t *data, Py_ssize_t size) except -1
     cdef bytes digest(self, int algorithm)
     cdef dict additional(self)
-    cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1
+    cdef int expect(self, int algorithm, bytes digest, int source) except -1
     cdef int expect_sha256(self, bytes payload_hash) except -1
     cdef int expect_checksum(self, bytes name, bytes value) except -1
     cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1
-    cdef tuple give_up_md5(self)
+    cdef bytes give_up_md5(self)
     cdef int verify(self) except -1
 
 
+cdef object digest_fault(int source, int algorithm, bytes expected, bytes computed)
 cdef int checksum_algorithm(bytes name) except -2
 cdef Py_ssize_t checksum_value_size(int algorithm) except -1

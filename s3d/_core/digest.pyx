@@ -11,7 +11,7 @@ no memoryview; SHA-256 from `native_sha256.h` where the CPU has instructions for
 import hashlib
 import zlib
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 
 import xxhash
 from awscrt import checksums
@@ -170,22 +170,15 @@ cdef class Digests:
         """{Algorithm: digest} of the additional checksum, empty if there is none; ends the digests."""
         return {} if self._checksum < 0 else {Algorithm(self._checksum): self.digest(self._checksum)}
 
-    cdef int expect(self, int algorithm, bytes digest, object mismatch) except -1:
-        """Have ``verify`` raise ``mismatch`` unless the body's digest is ``digest``."""
+    cdef int expect(self, int algorithm, bytes digest, int source) except -1:
+        """Have ``verify`` raise `digest_fault` unless the body's digest is ``digest``, as ``source`` says."""
         self.add(algorithm)
-        self._expected.append((algorithm, digest, mismatch))
+        self._expected.append((algorithm, digest, source))
         return 0
 
     cdef int expect_sha256(self, bytes payload_hash) except -1:
         """Expect the SHA-256 that x-amz-content-sha256 gave as 64 hexadecimal digits."""
-        return self.expect(
-            Algorithm.SHA256,
-            bytes.fromhex(payload_hash.decode("ascii")),
-            Fault(
-                FaultCode.CONTENT_SHA256_MISMATCH,
-                "The provided 'x-amz-content-sha256' header does not match what was computed.",
-            ),
-        )
+        return self.expect(Algorithm.SHA256, bytes.fromhex(payload_hash.decode("ascii")), CONTENT_SHA256)
 
     cdef int expect_checksum(self, bytes name, bytes value) except -1:
         """Expect what header or trailer ``name``, an x-amz-checksum-… of ours, says."""
@@ -193,14 +186,7 @@ cdef class Digests:
         cdef bytes digest = decode_base64(value)
         if digest is None or len(digest) != ALGORITHMS[algorithm][2]:
             raise Fault(FaultCode.INVALID_REQUEST, f"Value for {name.decode()} header is invalid.")
-        return self.expect(
-            algorithm,
-            digest,
-            Fault(
-                FaultCode.BAD_DIGEST,
-                f"The {ALGORITHMS[algorithm][1]} you specified did not match the calculated checksum.",
-            ),
-        )
+        return self.expect(algorithm, digest, CHECKSUM)
 
     cdef int expect_headers(self, Request request, bint with_checksums, list trailers) except -1:
         """Expect what Content-MD5 and, if ``with_checksums``, x-amz-checksum-… headers say.
@@ -228,12 +214,10 @@ cdef class Digests:
         if md5 is not None:
             digest = decode_base64(md5)
             if digest is None or len(digest) != 16:
-                raise Fault(FaultCode.INVALID_DIGEST, "The Content-MD5 you specified was invalid.")
-            self.expect(
-                Algorithm.MD5,
-                digest,
-                Fault(FaultCode.BAD_DIGEST, "The Content-MD5 you specified did not match what we received."),
-            )
+                raise Fault(
+                    FaultCode.INVALID_DIGEST, "The Content-MD5 you specified was invalid.", (("Content-MD5", md5),)
+                )
+            self.expect(Algorithm.MD5, digest, CONTENT_MD5)
         if len(trailers) + (checksum is not None) > 1:
             raise Fault(FaultCode.INVALID_REQUEST, ONE_CHECKSUM)
         if sdk is not None:
@@ -257,8 +241,8 @@ cdef class Digests:
             self.add(self._checksum)
         return 0
 
-    cdef tuple give_up_md5(self):
-        """(digest, what to raise) of an expected Content-MD5, which somebody else will check; None if there is none.
+    cdef bytes give_up_md5(self):
+        """An expected Content-MD5, decoded, which somebody else will check; None if there is none.
 
         Before the first update only.
         """
@@ -270,7 +254,7 @@ cdef class Digests:
                 self._expected.remove(row)
                 self._wanted &= ~(1u << Algorithm.MD5)
                 del self._updaters[<int>Algorithm.MD5]
-                return row[1], row[2]
+                return <bytes>row[1]
         return None
 
     cdef int verify(self) except -1:
@@ -278,8 +262,28 @@ cdef class Digests:
         cdef tuple row
         for row in self._expected:
             if self.digest(<int>row[0]) != row[1]:
-                raise row[2]
+                raise digest_fault(<int>row[2], <int>row[0], <bytes>row[1], self.digest(<int>row[0]))
         return 0
+
+
+cdef object digest_fault(int source, int algorithm, bytes expected, bytes computed):
+    """The Fault of a body whose digest is not what ``source`` said."""
+    if source == CONTENT_SHA256:
+        return Fault(
+            FaultCode.CONTENT_SHA256_MISMATCH,
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            (("ClientComputedContentSHA256", expected.hex()), ("S3ComputedContentSHA256", computed.hex())),
+        )
+    if source == CONTENT_MD5:
+        # S3 gives the one in hexadecimal, the other in base64.
+        return Fault(
+            FaultCode.BAD_DIGEST,
+            "The Content-MD5 you specified did not match what we received.",
+            (("ExpectedDigest", expected.hex()), ("CalculatedDigest", b2a_base64(computed, newline=False))),
+        )
+    return Fault(
+        FaultCode.BAD_DIGEST, f"The {ALGORITHMS[algorithm][1]} you specified did not match the calculated checksum."
+    )
 
 
 cdef bytes decode_base64(bytes value):

@@ -46,3 +46,4 @@ cpdef enum FaultCode:
 cdef class Fault(Exception):
     cdef readonly FaultCode code
     cdef readonly str detail
+    cdef readonly tuple fields     # ((element, value), …)

@@ -10,6 +10,7 @@ cdef class Relocation(Stage):
     cdef bytes location          # XML text of the element's new content
     cdef bytearray document      # what has not been passed on yet
     cdef bint holding            # its first element has begun
-    cdef bint passing            # the document is too large to be rewritten: pass it on as it is
+    cdef bint passing            # the document is too large to be kept: the rest of it passes
 
     cdef Py_ssize_t _prologue(self) except -1
+    cdef bytes _relocated(self)

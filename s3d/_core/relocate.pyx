@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t
 
 from s3d._core.stage cimport Stage
 
-# The documents that have a Location are below 2 KiB. One that is larger than this goes on as it is.
+# The documents that have a Location are below 2 KiB. It is looked for within this, and what follows passes as it comes.
 cdef Py_ssize_t _MAX_DOCUMENT_SIZE = 65536
 
 
@@ -12,7 +12,8 @@ cdef class Relocation(Stage):
     """A source that brings ``source``'s document with the content of ``<Location>`` replaced.
 
     ``location`` is XML text, escaped already. White space and the XML declaration pass at once, in whichever order a
-    store sends them to keep the connection alive; from the first element on, the document is kept until its end.
+    store sends them to keep the connection alive; from the first element on, the document is kept until its end, or
+    until it is longer than any with a Location.
     """
 
     def __init__(self, Stage source not None, bytes location not None):
@@ -48,8 +49,7 @@ cdef class Relocation(Stage):
                 if self.down is None:
                     return 0
         if len(self.document) > _MAX_DOCUMENT_SIZE:
-            held = bytes(self.document)
-            self.document.clear()
+            held = self._relocated()
             self.passing = True
             return self.down.write(<const uint8_t *><char *>held, len(held))
         return 0
@@ -72,16 +72,20 @@ cdef class Relocation(Stage):
         self.holding = at + 1 < size or (at < size and self.document[at] != 60)
         return at
 
+    cdef bytes _relocated(self):
+        """What was kept, with the content of a Location that ends within the bound replaced; nothing is kept then."""
+        cdef bytes document = bytes(self.document)
+        cdef Py_ssize_t first = document.find(b"<Location>", 0, _MAX_DOCUMENT_SIZE)
+        cdef Py_ssize_t last = document.find(b"</Location>", first, _MAX_DOCUMENT_SIZE) if first >= 0 else -1
+        self.document.clear()
+        if last < 0:
+            return document
+        return document[:first + 10] + self.location + document[last:]
+
     cdef int finish(self) except -1:
         cdef bytes document
-        cdef Py_ssize_t first, last
         if self.document:
-            document = bytes(self.document)
-            self.document.clear()
-            first = document.find(b"<Location>")
-            last = document.find(b"</Location>", first)
-            if first >= 0 and last >= 0:
-                document = document[:first + 10] + self.location + document[last:]
+            document = self._relocated()
             self.down.write(<const uint8_t *><char *>document, len(document))
             if self.down is None:
                 return 0

@@ -48,7 +48,6 @@ cdef class Spool(Stage):
     cdef readonly str temporary          # name of the file where it has to have one, else None
     cdef readonly Py_ssize_t inline_limit
     cdef bytes expected_md5              # what Content-MD5 said; None: nothing
-    cdef object md5_mismatch             # what to raise when it was wrong
 
     cdef uint64_t _xxh3
     cdef bytes _directory

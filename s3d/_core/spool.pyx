@@ -27,6 +27,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
 
+from s3d._core.digest cimport CONTENT_MD5, Algorithm, digest_fault
 from s3d._core.stage cimport Stage
 
 cdef extern from "native_file.h":
@@ -345,7 +346,7 @@ cdef class Spool(Stage):
         s3d_md5_final(&self._md5, digest)
         self.md5 = PyBytes_FromStringAndSize(<const char *>digest, 16)
         if self.expected_md5 is not None and self.expected_md5 != self.md5:
-            return self._end(self.md5_mismatch)
+            return self._end(digest_fault(CONTENT_MD5, Algorithm.MD5, self.expected_md5, self.md5))
         if self.size_bytes <= self.inline_limit:
             self.body = b"" if block is None else PyBytes_FromStringAndSize(<const char *>block.data, block.used)
         self.whole = True

@@ -65,12 +65,12 @@ cdef class Upload(Stage):
     cdef int connect(self, Stage down) except -1:
         """As any stage; but a Spool below, which computes the MD5 anyway, also compares it with Content-MD5."""
         cdef Spool spool
-        cdef tuple pair
+        cdef bytes md5
         if isinstance(down, Spool) and self.digests is not None and not self.verified and self._received == 0:
-            pair = self.digests.give_up_md5()
-            if pair is not None:
+            md5 = self.digests.give_up_md5()
+            if md5 is not None:
                 spool = <Spool>down
-                spool.expected_md5, spool.md5_mismatch = pair
+                spool.expected_md5 = md5
         return Stage.connect(self, down)
 
     cdef int write(self, const uint8_t *data, Py_ssize_t size) except -1:
@@ -250,7 +250,11 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
             # Unsigned and presigned requests do not name the framing in x-amz-content-sha256.
             chunked = decoded_text is not None and encoding is not None and b"aws-chunked" in split_list(encoding)
         elif not is_sha256(payload):
-            raise Fault(FaultCode.INVALID_ARGUMENT, BAD_PAYLOAD_HASH)
+            raise Fault(
+                FaultCode.INVALID_ARGUMENT,
+                BAD_PAYLOAD_HASH,
+                (("ArgumentName", "x-amz-content-sha256"), ("ArgumentValue", payload)),
+            )
 
     if decoded_text is not None:
         if not decoded_text.isdigit() or len(decoded_text) > 18:
@@ -264,7 +268,11 @@ cpdef Upload plan_upload(Request request, int64_t max_size, SigningContext conte
     elif chunked or decoded_length < 0:
         raise Fault(FaultCode.MISSING_CONTENT_LENGTH, "You must provide the Content-Length HTTP header.")
     if decoded_length > max_size:
-        raise Fault(FaultCode.ENTITY_TOO_LARGE, "Your proposed upload exceeds the maximum allowed size")
+        raise Fault(
+            FaultCode.ENTITY_TOO_LARGE,
+            "Your proposed upload exceeds the maximum allowed size",
+            (("ProposedSize", str(decoded_length)), ("MaxSizeAllowed", str(max_size))),
+        )
 
     if trailer_names and (not chunked or payload == SIGNED_CHUNKS):
         raise Fault(FaultCode.INVALID_REQUEST, "x-amz-trailer needs a payload that ends in a trailer.")

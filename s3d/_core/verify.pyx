@@ -9,6 +9,7 @@ credentials that the remote hands out, which cannot be known here.
 """
 
 from email.utils import parsedate_to_datetime
+from time import gmtime, strftime
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t
@@ -48,6 +49,7 @@ cdef str ONE_MECHANISM = (
     "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or "
     "the Authorization header should be specified"
 )
+cdef tuple ONE_MECHANISM_FIELDS = (("ArgumentName", "Authorization"),)
 cdef str THREE_COMPONENTS = (
     "the authorization header requires three components: Credential, SignedHeaders, and Signature."
 )
@@ -110,7 +112,7 @@ cdef class Verifier:
             pair = &canonical.headers[i]
             if s3d_span_is(&pair.name, b"authorization", 13) and pair.value.size:
                 if authorization.size:
-                    raise Fault(FaultCode.INVALID_ARGUMENT, ONE_MECHANISM)
+                    raise Fault(FaultCode.INVALID_ARGUMENT, ONE_MECHANISM, ONE_MECHANISM_FIELDS)
                 authorization = pair.value
         for i in range(canonical.param_count):
             pair = &canonical.params[i]
@@ -126,7 +128,7 @@ cdef class Verifier:
                 signature_2 = True
         if authorization.size:
             if version_4 or (access_key_2 and signature_2):
-                raise Fault(FaultCode.INVALID_ARGUMENT, ONE_MECHANISM)
+                raise Fault(FaultCode.INVALID_ARGUMENT, ONE_MECHANISM, ONE_MECHANISM_FIELDS)
             if s3d_span_begins(&authorization, b"AWS4-HMAC-SHA256 ", 17):
                 return self._verify_header(request, authorization, now_s)
             if s3d_span_begins(&authorization, b"AWS ", 4):
@@ -135,10 +137,14 @@ cdef class Verifier:
                 raise header_fault(THREE_COMPONENTS)
             if s3d_span_begins(&authorization, b"AWS4-ECDSA-P256-SHA256", 22):
                 raise Fault(FaultCode.NOT_IMPLEMENTED, "Signature Version 4A (ECDSA) is not supported.")
-            raise Fault(FaultCode.INVALID_ARGUMENT, "Unsupported Authorization Type")
+            raise Fault(
+                FaultCode.INVALID_ARGUMENT,
+                "Unsupported Authorization Type",
+                (("ArgumentName", "Authorization"), ("ArgumentValue", text_of(authorization))),
+            )
         if version_4:
             if access_key_2 and signature_2:
-                raise Fault(FaultCode.INVALID_ARGUMENT, ONE_MECHANISM)
+                raise Fault(FaultCode.INVALID_ARGUMENT, ONE_MECHANISM, ONE_MECHANISM_FIELDS)
             return self._verify_query(request, now_s)
         if access_key_2 and signature_2:
             raise Fault(FaultCode.SIGNATURE_VERSION_NOT_SUPPORTED, VERSION_2)
@@ -214,6 +220,11 @@ cdef class Verifier:
             raise Fault(
                 FaultCode.REQUEST_TIME_TOO_SKEWED,
                 "The difference between the request time and the current time is too large.",
+                (
+                    ("RequestTime", value_of(request, amz_date if amz_date >= 0 else date)),
+                    ("ServerTime", iso_time(now_s)),
+                    ("MaxAllowedSkewMilliseconds", str(MAX_SKEW_S * 1000)),
+                ),
             )
         return context
 
@@ -264,20 +275,35 @@ cdef class Verifier:
                 context.payload_hash = UNSIGNED_PAYLOAD
         context.credentials = self._find(&access_key, token)
         if signed_s > now_s + MAX_SKEW_S:
-            raise Fault(FaultCode.ACCESS_DENIED, "Request is not valid yet")
+            raise Fault(
+                FaultCode.ACCESS_DENIED,
+                "Request is not valid yet",
+                (("X-Amz-Date", date), ("ServerTime", iso_time(now_s))),
+            )
         if now_s > signed_s + expires_s or expires_s == 0:
-            raise Fault(FaultCode.REQUEST_EXPIRED, "Request has expired")
+            raise Fault(
+                FaultCode.REQUEST_EXPIRED,
+                "Request has expired",
+                (
+                    ("X-Amz-Expires", expires),
+                    ("Expires", iso_time(signed_s + expires_s)),
+                    ("ServerTime", iso_time(now_s)),
+                ),
+            )
         signed_headers = span_of(names)
         self._check(request, context, scope, signed_headers, span_of(signature))
         return context
 
     cdef Credentials _find(self, const s3d_span *access_key, bytes token):
         """The credentials of an access key, if ``token`` is their session token (None: none was sent)."""
-        found = self._credentials.get(PyBytes_FromStringAndSize(<const char *>access_key.data, access_key.size))
+        cdef bytes name = PyBytes_FromStringAndSize(<const char *>access_key.data, access_key.size)
+        found = self._credentials.get(name)
         cdef Credentials credentials
         if found is None:
             raise Fault(
-                FaultCode.INVALID_ACCESS_KEY_ID, "The AWS Access Key Id you provided does not exist in our records."
+                FaultCode.INVALID_ACCESS_KEY_ID,
+                "The AWS Access Key Id you provided does not exist in our records.",
+                (("AWSAccessKeyId", name),),
             )
         credentials = <Credentials>found
         if token is None and credentials.session_token is None:
@@ -349,12 +375,12 @@ cdef class Verifier:
         context.key.sign(canonical.text + text_start, canonical.size - text_start, context.seed)
         if signature.size == 64 and s3d_equal_constant_time(signature.data, context.seed, 64):
             return 0
-        mismatch = SignatureMismatch(FaultCode.SIGNATURE_DOES_NOT_MATCH, MISMATCH)
-        (<SignatureMismatch>mismatch).access_key = context.credentials.access_key
-        (<SignatureMismatch>mismatch).signature_provided = (<const char *>signature.data)[:signature.size]
-        (<SignatureMismatch>mismatch).canonical_request = (<const char *>canonical.text)[:text_start]
-        (<SignatureMismatch>mismatch).string_to_sign = (<const char *>canonical.text)[text_start:canonical.size]
-        raise mismatch
+        raise mismatch_of(
+            context.credentials.access_key,
+            (<const char *>signature.data)[:signature.size],
+            (<const char *>canonical.text)[:text_start],
+            (<const char *>canonical.text)[text_start:canonical.size],
+        )
 
     cdef int _refuse_unsigned(self, bint presigned, bint host) except -1:
         """Refuse a request whose signature leaves out a header that it must cover.
@@ -377,8 +403,37 @@ cdef class Verifier:
             raise Fault(
                 FaultCode.ACCESS_DENIED,
                 f"There were headers present in the request which were not signed: {', '.join(names)}",
+                (("HeadersNotSigned", ", ".join(names)),),
             )
         return 0
+
+
+cdef SignatureMismatch mismatch_of(bytes access_key, bytes provided, bytes canonical_request, bytes string_to_sign):
+    cdef SignatureMismatch mismatch = SignatureMismatch(
+        FaultCode.SIGNATURE_DOES_NOT_MATCH,
+        MISMATCH,
+        (
+            ("AWSAccessKeyId", access_key),
+            ("StringToSign", string_to_sign),
+            ("SignatureProvided", provided),
+            ("StringToSignBytes", string_to_sign.hex(" ")),
+            ("CanonicalRequest", canonical_request),
+            ("CanonicalRequestBytes", canonical_request.hex(" ")),
+        ),
+    )
+    mismatch.access_key = access_key
+    mismatch.signature_provided = provided
+    mismatch.canonical_request = canonical_request
+    mismatch.string_to_sign = string_to_sign
+    return mismatch
+
+
+cdef str iso_time(int64_t time_s):
+    """A time as error documents have it; the number of seconds where it is past what a calendar holds."""
+    try:
+        return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(time_s))
+    except (OverflowError, OSError, ValueError):
+        return str(time_s)
 
 
 cdef s3d_span trim(const uint8_t *start, const uint8_t *stop) noexcept:

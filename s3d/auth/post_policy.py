@@ -44,9 +44,13 @@ class PostPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def check_size(self, size_bytes: int) -> None:
         """Raise S3Error EntityTooSmall or EntityTooLarge if a file of ``size_bytes`` is outside the policy's range."""
         if size_bytes < self.min_bytes:
-            raise S3Error("EntityTooSmall")
+            raise S3Error(
+                "EntityTooSmall", extra={"ProposedSize": str(size_bytes), "MinSizeAllowed": str(self.min_bytes)}
+            )
         if self.max_bytes is not None and size_bytes > self.max_bytes:
-            raise S3Error("EntityTooLarge")
+            raise S3Error(
+                "EntityTooLarge", extra={"ProposedSize": str(size_bytes), "MaxSizeAllowed": str(self.max_bytes)}
+            )
 
 
 def verify_post_policy(
@@ -99,7 +103,7 @@ def _authenticate(fields: Mapping[str, str], find: Callable[[bytes], Credentials
         _malformed(f'Invalid credential date "{day}". This date is not the same as X-Amz-Date: "{date[:8]}".')
     credentials = find(access_key.encode("utf-8", "surrogateescape"))
     if credentials is None:
-        raise S3Error("InvalidAccessKeyId")
+        raise S3Error("InvalidAccessKeyId", extra={"AWSAccessKeyId": access_key})
     token = fields.get("x-amz-security-token", "").encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(token, credentials.session_token or b""):
         raise S3Error("InvalidToken")

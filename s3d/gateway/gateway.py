@@ -18,6 +18,7 @@ from s3d._core.upload import plan_upload
 from s3d.gateway.cors import CorsRules
 from s3d.gateway.location import relocate_body, relocate_header
 from s3d.remote.client import Remote
+from s3d.s3.bodies import need_length, refuse_body_hash
 from s3d.s3.errors import S3Error
 from s3d.s3.operations import OperationTable
 
@@ -32,14 +33,6 @@ class Operations(Protocol):
 
     async def allow_origin(self, request: Request, origin: bytes) -> None:
         """Raise `S3Error` (AccessDenied) unless web pages from ``origin`` may send ``request``."""
-
-
-_HASHES_OF_NOTHING = frozenset((
-    b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", b"UNSIGNED-PAYLOAD",
-    b"STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-    b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-))  # fmt: skip
-"""What a request without a body may say of it."""
 
 
 class Gateway:
@@ -63,16 +56,12 @@ class Gateway:
         if request.operation == self._post_object:
             raise S3Error("NotImplemented", "s3d does not take form uploads (POST Object) yet; use PUT.")
         upload = None
-        if (
-            request.content_length == 0
-            and request.operation in self._uploads
-            and (request.header(b"content-length") is None)
-        ):
-            raise S3Error("MissingContentLength")
+        if request.operation in self._uploads:
+            need_length(request)
         if request.content_length != 0 or request.method in (b"PUT", b"POST"):
             upload = plan_upload(request, self._max_object_size_bytes, context)
-        elif context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
-            raise S3Error("XAmzContentSHA256Mismatch")
+        else:
+            refuse_body_hash(context)
         promise = self._remote.forward(request, upload)
         if request.operation in self._relocated:
             return promise.then(partial(self._relocate, request))

@@ -15,13 +15,16 @@ from s3d._core.stage import Stage
 from s3d.s3.errors import xml_text
 
 
-def address(request: Request) -> str:
-    """The URL of the request's bucket or object as its client addressed it, without query."""
+def address(request: Request, *, keep_slash: bool = True) -> str:
+    """The URL of the request's bucket or object as its client addressed it, without query.
+
+    ``keep_slash``: the key's slashes stand as they are. In its answer to CompleteMultipartUpload S3 encodes them.
+    """
     scheme = "https" if request.secure else "http"
     host = request.host.decode("latin-1")
     path = b"" if request.virtual_host else b"/" + encode(request.bucket.encode())
     if request.key or request.virtual_host:
-        path += b"/" + encode(request.key, True)
+        path += b"/" + encode(request.key, keep_slash)
     return f"{scheme}://{host}{path.decode()}"
 
 
@@ -39,5 +42,5 @@ def relocate_body(request: Request, response: Response) -> None:
     reference, CompleteMultipartUpload); it must reach the client as it comes.
     """
     if isinstance(response.body, Stage):
-        response.body = Relocation(response.body, xml_text(address(request)).encode())
+        response.body = Relocation(response.body, xml_text(address(request, keep_slash=False)).encode())
         response.content_length = -1

@@ -28,7 +28,7 @@ from weakref import WeakValueDictionary
 import botocore.session
 import msgspec
 
-from s3d._core.collect import Collector, chain
+from s3d._core.collect import Beginning, Collector, chain
 from s3d._core.exchange import Exchange
 from s3d._core.failure import RemoteError, RemoteFailure
 from s3d._core.fault import Fault
@@ -225,10 +225,10 @@ class Remote:
         self, request: Request, upload: Upload | None, response: Response, target: Target, hops: int
     ) -> Response:
         """An answer that may be about us, or not be S3's: send again where that helps, refuse, or relay it."""
-        body = await read_body(response, MAX_ERROR_BYTES)
-        if request.method != b"HEAD":
-            response.body, response.content_length = body, len(body)
-        error = parse_error(body)
+        beginning, whole = await read_beginning(response, MAX_ERROR_BYTES)
+        if whole and request.method != b"HEAD":
+            response.body, response.content_length = beginning, len(beginning)
+        error = parse_error(beginning, whole=whole)
         code = error.code if error is not None else ""
         if code in _ABOUT_US:
             return await self._rejected(request, upload, response, code, hops)
@@ -238,6 +238,7 @@ class Remote:
                 RemoteFailure.PROTOCOL, f"the remote's answer, status {response.status}, is not that of an S3", True
             )
             self._note(failure, target)
+            response.discard()
             raise failure
         if not request.bucket or hops >= _MAX_HOPS or response.status not in (301, 307, 400):
             return response
@@ -251,6 +252,7 @@ class Remote:
         signed_for = target.signer.region.decode() if target.signer is not None else ""
         if not moved or region in ("", signed_for) or not self.endpoints.learn_region(request.bucket, region):
             return response
+        response.discard()
         if request.body is not None and request.body.connected:
             raise S3Error(
                 "ServiceUnavailable",
@@ -262,6 +264,7 @@ class Remote:
         self, request: Request, upload: Upload | None, response: Response, code: str, hops: int
     ) -> Response:
         """The remote does not accept our signature. The client's was taken off, so it is none of the client's doing."""
+        response.discard()
         if code == "RequestTimeTooSkewed" and hops < _MAX_HOPS and self._set_clock(response):
             if request.body is None or not request.body.connected:
                 return await self._send(request, upload, hops=hops + 1)
@@ -389,6 +392,25 @@ def _is_s3(response: Response, error: ErrorBody | None, head_only: bool) -> bool
     return head_only and response.status == 404 and b"html" not in (response.header(b"content-type") or b"")
 
 
+async def read_beginning(response: Response, limit: int) -> tuple[bytes, bool]:
+    """How the body of ``response`` begins, and whether that is all of it.
+
+    A body over ``limit`` bytes is left in ``response`` to be sent on, its beginning included.
+    """
+    body = response.body
+    if body is None or isinstance(body, bytes):
+        return body or b"", True
+    seen: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    beginning = Beginning(limit, partial(_fulfil, seen))
+    chain(body, beginning)
+    response.body = beginning
+    try:
+        return await seen, beginning.whole
+    except asyncio.CancelledError:
+        beginning.discard()
+        raise
+
+
 async def read_body(response: Response, limit: int) -> bytes:
     """The whole body of ``response``; `S3Error` (ServiceUnavailable) if it is larger than ``limit`` bytes."""
     body = response.body
@@ -410,19 +432,19 @@ async def verified(request: Request, upload: Upload | None) -> None:
 
 async def _collected(limit: int, *stages: Any) -> bytes:
     done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def settle(data: bytes | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(data or b"")
-
-    collector = Collector(limit, settle)
+    collector = Collector(limit, partial(_fulfil, done))
     chain(*stages, collector)
     try:
         return await done
     except asyncio.CancelledError:
         collector.abandon(asyncio.CancelledError())
         raise
+
+
+def _fulfil(future: asyncio.Future[bytes], data: bytes | None, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(data or b"")

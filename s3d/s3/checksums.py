@@ -239,3 +239,19 @@ def claimed(headers: Headers | Mapping[bytes, bytes]) -> tuple[str, bytes] | Non
             "InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
         )
     return found[0] if found else None
+
+
+def claimed_algorithm(headers: Headers) -> str | None:
+    """The algorithm of the checksum that comes with a body, in a header or in its trailer (x-amz-trailer); or None.
+
+    Raises InvalidRequest where there is more than one header.
+    """
+    claim = claimed(headers)
+    if claim is not None:
+        return claim[0]
+    named = next((value for name, value in headers if name == b"x-amz-trailer"), b"")
+    for part in named.split(b","):
+        algorithm = BY_HEADER.get(part.strip().lower())
+        if algorithm is not None:
+            return algorithm
+    return None

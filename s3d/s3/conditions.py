@@ -142,13 +142,12 @@ def conditional_write(headers: Headers) -> bool:
     return any(name in _WRITE for name, _ in headers)
 
 
-def check_write(headers: Headers, current: Current | None, *, any_etag: bool = False) -> None:
+def check_write(headers: Headers, current: Current | None) -> None:
     """Hold the conditions of PutObject, CopyObject or CompleteMultipartUpload against what the key has now.
 
     Raises PreconditionFailed (412), or NoSuchKey (404) for If-Match where there is nothing. S3 takes only ``*`` for
     If-None-Match, and not both conditions at once, and no If-Unmodified-Since: NotImplemented (501). If-Modified-Since
-    means nothing here (RFC 9110 §13.1.3). With ``any_etag`` the tags mean what RFC 9110 says. Whoever calls this must
-    write in the same step, or the answer is of no worth.
+    means nothing here (RFC 9110 §13.1.3). Whoever calls this must write in the same step, or the answer is of no worth.
     """
     wanted = unwanted = None
     for name, value in headers:
@@ -160,21 +159,20 @@ def check_write(headers: Headers, current: Current | None, *, any_etag: bool = F
             raise _not_taken(_IF_UNMODIFIED)
     if wanted is None and unwanted is None:
         return
-    if not any_etag:
-        if wanted is not None and unwanted is not None:
-            raise _not_implemented(
-                f"{_IF_MATCH},{_IF_NONE_MATCH}", "Multiple conditional request headers present in the request"
-            )
-        if unwanted is not None and unwanted != b"*":
-            raise _not_implemented(
-                _IF_NONE_MATCH, "We don't accept the provided value of If-None-Match header for this API"
-            )
+    if wanted is not None and unwanted is not None:
+        raise _not_implemented(
+            f"{_IF_MATCH},{_IF_NONE_MATCH}", "Multiple conditional request headers present in the request"
+        )
+    if unwanted is not None and unwanted != b"*":
+        raise _not_implemented(
+            _IF_NONE_MATCH, "We don't accept the provided value of If-None-Match header for this API"
+        )
     if wanted is not None:
         if current is None:
             raise S3Error("NoSuchKey")
         if not matches(wanted, current.etag, weak=False):
             raise _failed(_IF_MATCH)
-    if unwanted is not None and current is not None and matches(unwanted, current.etag, weak=True):
+    if unwanted is not None and current is not None:
         raise _failed(_IF_NONE_MATCH)
 
 

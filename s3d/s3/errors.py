@@ -21,6 +21,15 @@ from s3d.s3.error_codes import ERRORS, FAULTS
 MAX_ERROR_BYTES = 64 * 1024
 
 
+MAX_KEY_BYTES = 1024
+_ABOUT_BUCKET = frozenset((
+    "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "BucketNotEmpty", "InvalidBucketName", "NoSuchBucket",
+    "NoSuchBucketPolicy", "NoSuchCORSConfiguration", "NoSuchLifecycleConfiguration", "NoSuchTagSet",
+    "NoSuchWebsiteConfiguration", "ReplicationConfigurationNotFoundError",
+    "ServerSideEncryptionConfigurationNotFoundError",
+))  # fmt: skip
+
+
 class S3Error(Exception):
     """A request fails with ``code``.
 
@@ -57,7 +66,26 @@ class S3Error(Exception):
     def from_fault(cls, fault: Fault, resource: str | bytes = "") -> Self:
         """The error that a refusal by the core means; its detail, if it has one, is the message."""
         code, message = FAULTS[fault.code]
-        return cls(code, fault.detail or message, resource=resource, cause=fault)
+        return cls(code, fault.detail or message, resource=resource, extra=dict(fault.fields), cause=fault)
+
+    def tell(self, *, method: str, bucket: str, key: bytes, target: str | bytes) -> None:
+        """Add to `extra` what S3 says of the request with this code, where whoever raised the error did not.
+
+        ``target`` is the request's path as it came.
+        """
+        told: dict[str, str | bytes] = {}
+        if self.code in _ABOUT_BUCKET and bucket:
+            told["BucketName"] = bucket
+        elif self.code == "NoSuchKey":
+            told["Key"] = key
+        elif self.code == "KeyTooLongError":
+            told.update(Size=str(len(key)), MaxSizeAllowed=str(MAX_KEY_BYTES))
+        elif self.code == "InvalidURI":
+            told["URI"] = target
+        elif self.code == "MethodNotAllowed":
+            told.update(Method=method, ResourceType="OBJECT" if key else "BUCKET" if bucket else "SERVICE")
+        for name, value in told.items():
+            self.extra.setdefault(name, value)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -166,14 +194,17 @@ class _Reader:
         raise _Refused("doctype")
 
 
-def parse_error(body: bytes) -> ErrorBody | None:
+def parse_error(body: bytes, *, whole: bool = True) -> ErrorBody | None:
     """Read a remote's error document; None when ``body`` is not one.
 
     Not one is: no ``Error`` element with a ``Code``, XML that is not well-formed or declares a document type, or more
     than `MAX_ERROR_BYTES`. A proxy's or captive portal's page therefore never passes for an answer of S3. Never
-    raises, whatever the bytes.
+    raises, whatever the bytes. ``whole`` is false where ``body`` is only how a document begins: what stands in its
+    first `MAX_ERROR_BYTES` is read.
     """
-    if len(body) > MAX_ERROR_BYTES:
+    if not whole:
+        body = body[:MAX_ERROR_BYTES]
+    elif len(body) > MAX_ERROR_BYTES:
         return None
     reader = _Reader()
     parser = expat.ParserCreate()
@@ -184,7 +215,7 @@ def parse_error(body: bytes) -> ErrorBody | None:
     parser.StartDoctypeDeclHandler = reader.doctype
     try:
         # A long operation keeps its connection alive with white space before its document.
-        parser.Parse(body.lstrip(b" \t\r\n"), True)
+        parser.Parse(body.lstrip(b" \t\r\n"), whole)
     # ValueError and LookupError: an encoding in the XML declaration that Python does not have.
     except (expat.ExpatError, _Refused, ValueError, LookupError):
         return None

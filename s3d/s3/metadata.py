@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 from s3d.s3.errors import S3Error
 from s3d.s3.names import invalid_argument
@@ -41,7 +42,7 @@ _ARCHIVES = frozenset((b"GLACIER", b"DEEP_ARCHIVE"))
 # Each changes what happens to the object in a way that nothing here carries out yet: to take the request as though the
 # header were not there would be a lie about encryption, retention or access.
 _REFUSED = frozenset((
-    b"x-amz-server-side-encryption", b"x-amz-server-side-encryption-aws-kms-key-id",
+    b"x-amz-server-side-encryption-aws-kms-key-id",
     b"x-amz-server-side-encryption-context", b"x-amz-server-side-encryption-bucket-key-enabled",
     b"x-amz-server-side-encryption-customer-algorithm", b"x-amz-server-side-encryption-customer-key",
     b"x-amz-server-side-encryption-customer-key-md5",
@@ -52,6 +53,8 @@ _REFUSED = frozenset((
     b"x-amz-grant-full-control", b"x-amz-grant-read", b"x-amz-grant-read-acp", b"x-amz-grant-write",
     b"x-amz-grant-write-acp", b"x-amz-write-offset-bytes", b"x-amz-mfa",
 ))  # fmt: skip
+_SSE = b"x-amz-server-side-encryption"
+_KEYS_OF_KMS = frozenset((b"aws:kms", b"aws:kms:dsse", b"aws:fsx"))
 _CANNED_ACLS = frozenset((
     b"private", b"public-read", b"public-read-write", b"authenticated-read", b"aws-exec-read", b"bucket-owner-read",
     b"bucket-owner-full-control", b"log-delivery-write",
@@ -157,18 +160,25 @@ def storage_class(headers: Headers) -> str:
     return value.decode()
 
 
-def check_supported(headers: Headers, *, bucket: bool = False) -> None:
+Encryption = Literal["accept", "refuse"]
+"""What becomes of a request to encrypt an object with the store's own keys (SSE-S3, ``AES256``)."""
+
+
+def check_supported(headers: Headers, *, bucket: bool = False, encryption: Encryption | None = None) -> None:
     """Raise NotImplemented, naming the header, where a request asks for something that is not carried out yet.
 
-    ``bucket``: it makes a bucket. Only ACLs that say what is so anyway pass: ``private``, and for objects
-    ``bucket-owner-full-control``. Raises InvalidArgument for an ACL or ownership that S3 does not know either.
+    ``bucket``: it makes a bucket. ``encryption``: it makes an object; any other request cannot ask for encryption. Only
+    ACLs that say what is so anyway pass: ``private``, and for objects ``bucket-owner-full-control``. Raises
+    InvalidArgument for an ACL, ownership or encryption that S3 does not know either.
     """
     for name, value in headers:
         if not name.startswith(b"x-amz-"):
             continue
         if name in _REFUSED:
             raise refused(name)
-        if name == b"x-amz-acl":
+        if name == _SSE:
+            _check_encryption(value, encryption)
+        elif name == b"x-amz-acl":
             if value not in _CANNED_ACLS:
                 raise invalid_argument("x-amz-acl", value, "")
             if value != b"private" and (bucket or value != b"bucket-owner-full-control"):
@@ -184,6 +194,28 @@ def check_supported(headers: Headers, *, bucket: bool = False) -> None:
                 raise refused(name)
         elif name == b"x-amz-bucket-object-lock-enabled" and value.lower() != b"false":
             raise refused(name)
+
+
+def asks_encryption(headers: Headers) -> bool:
+    """Whether a request that `check_supported` let pass asks for encryption with the store's own keys."""
+    return _value(headers, _SSE) is not None
+
+
+def _check_encryption(value: bytes, encryption: Encryption | None) -> None:
+    """S3's words and order: UploadPart and reads refuse the header, whatever it says."""
+    if encryption is None:
+        raise invalid_argument(_SSE.decode(), value, f"{_SSE.decode()} header is not supported for this operation.")
+    if value in _KEYS_OF_KMS:
+        raise refused(_SSE)
+    if value != b"AES256":
+        raise invalid_argument(_SSE.decode(), value, "The encryption method specified is not supported")
+    if encryption == "refuse":
+        raise S3Error(
+            "NotImplemented",
+            "s3d does not encrypt what it stores, and S3D_STANDALONE_SSE_S3=refuse keeps it from taking objects that "
+            "are to be encrypted.",
+            extra={"Header": _SSE},
+        )
 
 
 def refused(header: bytes) -> S3Error:

@@ -11,9 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from s3d.s3.errors import S3Error
-
-MAX_KEY_BYTES = 1024
+from s3d.s3.errors import MAX_KEY_BYTES, S3Error
 
 # Labels of letters, digits and hyphens between dots, none of which begins or ends with a hyphen: names that a host name
 # can carry. S3 has dropped that rule for names with ".-" in them since; its own documentation still advises against

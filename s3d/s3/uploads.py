@@ -123,7 +123,9 @@ def complete(
     stored = _held(upload, listed, uploaded)
     size_bytes = sum(part.size_bytes for part in stored)
     if size_bytes > MAX_OBJECT_BYTES:
-        raise S3Error("EntityTooLarge")
+        raise S3Error(
+            "EntityTooLarge", extra={"ProposedSize": str(size_bytes), "MaxSizeAllowed": str(MAX_OBJECT_BYTES)}
+        )
     _check_size(headers, size_bytes)
     checksum = _check_checksum(upload, stored, claim, headers)
     etag = checksums.multipart_etag([bytes.fromhex(part.etag) for part in stored])

@@ -8,6 +8,7 @@ import inspect
 import logging
 import os
 import secrets
+from base64 import b64encode
 from collections.abc import Callable
 
 from s3d._core.admission import Admission
@@ -18,7 +19,6 @@ from s3d._core.request import Request
 from s3d._core.response import Response
 from s3d._core.route import Router
 from s3d._core.sigv4 import SigningContext
-from s3d._core.verify import SignatureMismatch
 from s3d.auth.authenticate import Authenticator
 from s3d.gateway.gateway import Operations
 from s3d.index.errors import IndexBusy, IndexError_, IndexFailed
@@ -29,6 +29,8 @@ from s3d.server.hosts import Hosts
 _log = logging.getLogger("s3d.server")
 
 RETRY_AFTER_S = b"1"
+HOST_ID = b64encode(secrets.token_bytes(48)).decode()
+"""Which s3d refused: another one after each start, and opaque, as S3's x-amz-id-2 is."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
@@ -79,15 +81,19 @@ class Dispatcher(Admission):
 def refuse(request: Request | None, error: BaseException) -> Response:
     """The error response for ``error``, whatever it is. Never raises; unexpected errors are logged with traceback."""
     refusal = _refusal(request, error)
+    if request is not None:
+        refusal.tell(
+            method=request.method.decode("latin-1"), bucket=request.bucket, key=request.key, target=request.path
+        )
     request_id = request.request_id if request is not None else secrets.token_hex(8).upper()
-    headers = [(b"Server", b"s3d"), (b"x-amz-request-id", request_id.encode())]
+    headers = [(b"Server", b"s3d"), (b"x-amz-request-id", request_id.encode()), (b"x-amz-id-2", HOST_ID.encode())]
     if refusal.status == 503:
         headers.append((b"Retry-After", RETRY_AFTER_S))
     if refusal.status == 304:
         return Response(304, headers)
     headers.append((b"Content-Type", b"application/xml"))
     # Whoever sent it here may send more of the kind: a proxy that takes us for somebody else.
-    return Response(refusal.status, headers, refusal.to_xml(request_id), close=refusal.status == 421)
+    return Response(refusal.status, headers, refusal.to_xml(request_id, HOST_ID), close=refusal.status == 421)
 
 
 def _refusal(request: Request | None, error: BaseException) -> S3Error:
@@ -96,13 +102,7 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         error.resource = error.resource or resource
         return error
     if isinstance(error, Fault):
-        refusal = S3Error.from_fault(error, resource)
-        if isinstance(error, SignatureMismatch):
-            refusal.extra.update(
-                AWSAccessKeyId=error.access_key, StringToSign=error.string_to_sign,
-                SignatureProvided=error.signature_provided, CanonicalRequest=error.canonical_request,
-            )  # fmt: skip
-        return refusal
+        return S3Error.from_fault(error, resource)
     if isinstance(error, RemoteError):
         return S3Error("ServiceUnavailable", f"s3d got no answer from the remote: {error}", resource=resource)
     if isinstance(error, (asyncio.CancelledError, ConnectionError)):

@@ -67,6 +67,11 @@ def test_a_document_too_large_to_keep_passes_unchanged(cuts: list[int], size: in
     assert relocated(split(data, cuts))[0] == data
 
 
+@given(st.lists(st.integers(min_value=0), max_size=5), st.integers(min_value=65_000, max_value=200_000))
+def test_a_location_at_the_front_of_a_large_document_is_replaced(cuts: list[int], size: int) -> None:
+    assert relocated(split(DOCUMENT + b"x" * size, cuts))[0] == WANTED + b"x" * size
+
+
 def test_an_empty_body_stays_empty() -> None:
     assert relocated([])[0] == b""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 import botocore.auth
@@ -369,9 +369,12 @@ def test_a_presigned_request_is_valid_to_the_last_second() -> None:
     assert verify(presigned(expires=60), NOW_S + 60) is not None
 
 
-def test_an_expired_presigned_request_is_refused() -> None:
-    with refused(FaultCode.REQUEST_EXPIRED, "Request has expired"):
+def test_an_expired_presigned_request_is_refused_with_its_times() -> None:
+    with pytest.raises(Fault) as caught:
         verify(presigned(expires=60), NOW_S + 61)
+    assert caught.value.code == FaultCode.REQUEST_EXPIRED
+    at = [(NOW + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ") for seconds in (60, 61)]
+    assert dict(caught.value.fields) == {"X-Amz-Expires": b"60", "Expires": at[0], "ServerTime": at[1]}
 
 
 def test_a_presigned_request_of_zero_seconds_has_expired() -> None:

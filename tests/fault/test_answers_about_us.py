@@ -9,8 +9,8 @@ from email.utils import formatdate
 import pytest
 
 from servers.daemon import S3dDaemon
-from servers.raw import RawConnection
-from servers.scripted import Exchange, ScriptedRemote, answer_of
+from servers.raw import Disconnected, RawConnection
+from servers.scripted import Exchange, Gone, ScriptedRemote, answer_of
 
 GET = b"GET /bucket/key HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = GET.replace(b"GET", b"HEAD")
@@ -60,6 +60,85 @@ def test_rejected_credentials_are_ours_to_report(
     assert client.read_response().body == b"hello"
     status = json.load(urllib.request.urlopen(f"{daemon.endpoint}/_s3d/status", timeout=10))
     assert (status["credentials"]["state"], status["health"]) == ("ok", "ok")
+
+
+def long(code: str, size: int) -> bytes:
+    """An error document of about ``size`` bytes whose code stands at its beginning."""
+    return document(code).replace(b"</Error>", b"<Detail>%b</Detail></Error>" % (b"x" * size))
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 3_000_000])
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"403 Forbidden", b"404 Not Found"])
+def test_an_error_of_any_length_is_the_clients_to_hear(
+    size: int, status: bytes, client: RawConnection, scripted: ScriptedRemote
+) -> None:
+    body = long("AccessDenied", size)
+    scripted.answer = lambda exchange: exchange.send(answer_of(body, status))
+    for _ in range(2):
+        client.send(GET)
+        answer = client.read_response()
+        assert (answer.status, answer.body) == (int(status[:3]), body)
+
+
+def test_a_long_answer_of_an_s3_needs_no_document(client: RawConnection, scripted: ScriptedRemote) -> None:
+    body = b"\xff" * 200_000
+    scripted.answer = lambda exchange: exchange.send(answer_of(body, b"400 Bad Request", b"x-amz-request-id: 1"))
+    client.send(GET)
+    answer = client.read_response()
+    assert (answer.status, answer.body) == (400, body)
+
+
+def test_a_long_page_that_is_no_s3_is_unavailable(client: RawConnection, scripted: ScriptedRemote) -> None:
+    scripted.answer = lambda exchange: exchange.send(answer_of(PAGE * 10_000, b"404 Not Found"))
+    client.send(GET)
+    assert client.read_response().status == 503
+
+
+def test_a_long_error_that_breaks_off_breaks_off_at_the_client(client: RawConnection, scripted: ScriptedRemote) -> None:
+    def answer(exchange: Exchange) -> None:
+        head, _, body = answer_of(long("AccessDenied", 500_000), b"403 Forbidden").partition(b"\r\n\r\n")
+        exchange.send(head + b"\r\n\r\n" + body[:200_000])
+        exchange.reset()
+
+    scripted.answer = answer
+    client.send(GET)
+    with pytest.raises(Disconnected):
+        client.read_response()
+
+
+def test_a_client_that_leaves_a_long_error_does_not_keep_its_connection(
+    daemon: S3dDaemon, scripted: ScriptedRemote
+) -> None:
+    happened: list[str] = []
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100000000\r\n\r\n" + long("AccessDenied", 100_000))
+        happened.append("sent")
+        try:
+            exchange.visit.receive()
+        except Gone:
+            happened.append("gone")
+
+    scripted.answer = answer
+    with RawConnection(daemon.endpoint) as client:
+        client.send(GET)
+        scripted.wait_until(lambda: happened == ["sent"])
+    scripted.wait_until(lambda: happened == ["sent", "gone"])
+
+
+def test_a_long_answer_about_our_credentials_is_ours_to_report(
+    client: RawConnection, daemon: S3dDaemon, scripted: ScriptedRemote
+) -> None:
+    daemon.expect_log(" ERROR s3d.remote: the remote does not accept s3d's credentials")
+    body = long("SignatureDoesNotMatch", 300_000)
+    scripted.answer = lambda exchange: exchange.send(answer_of(body, b"403 Forbidden"))
+    client.send(GET)
+    answer = client.read_response()
+    assert (answer.status, b"SignatureDoesNotMatch" in answer.body) == (503, True)
+    # Whose connection is free again.
+    scripted.answer = lambda exchange: exchange.send(answer_of(b"hello"))
+    client.send(GET)
+    assert client.read_response().body == b"hello"
 
 
 def test_access_denied_is_the_clients_to_hear(client: RawConnection, scripted: ScriptedRemote) -> None:

@@ -11,8 +11,10 @@ import re
 import msgspec
 import pytest
 
-from s3d.s3 import documents
-from s3d.s3.documents import ObjectParts, Owner
+from s3d._core.listing import list_entries
+from s3d.s3 import documents, list_documents
+from s3d.s3.documents import ObjectParts
+from s3d.s3.elements import Owner, owner_element
 from s3d.s3.errors import S3Error
 
 
@@ -76,7 +78,7 @@ def test_list_buckets() -> None:
       <Prefix>quo</Prefix>
       <ContinuationToken>next</ContinuationToken>
     </ListAllMyBucketsResult>"""
-    got = documents.list_buckets(
+    got = list_documents.list_buckets(
         [Bucket("quotes", OCTOBER_2009, "us-east-1")], OWNER, regions=True, prefix="quo", continuation_token="next"
     )
     assert got == laid_out(expected)
@@ -95,9 +97,9 @@ def test_list_objects() -> None:
       </Contents>
     </ListBucketResult>"""
     item = Object(5, ETAG, OCTOBER_2009, checksum=Checksum("CRC32", "AAAAAA=="))
-    got = documents.list_objects(
+    got = list_documents.list_objects(
         "quotes",
-        rows=documents.object_row(b"Nelson", item, owner=OWNER),
+        rows=list_entries([(b"Nelson", item)], owner=owner_element(OWNER).encode()),
         prefix=b"N",
         marker=b"Ned",
         max_keys=40,
@@ -117,9 +119,9 @@ def test_list_objects_with_a_delimiter() -> None:
       <CommonPrefixes><Prefix>photos/</Prefix></CommonPrefixes>
     </ListBucketResult>"""
     item = Object(5, ETAG, OCTOBER_2009)
-    got = documents.list_objects(
+    got = list_documents.list_objects(
         "example-bucket",
-        rows=documents.object_row(b"a sample+\xff.jpg", item, encode=True),
+        rows=list_entries([(b"a sample+\xff.jpg", item)], encode=True),
         prefixes=[b"photos/"],
         next_marker=b"photos/",
         max_keys=2,
@@ -143,9 +145,9 @@ def test_list_objects_v2() -> None:
         <ETag>&quot;{ETAG}&quot;</ETag><Size>11</Size><StorageClass>STANDARD</StorageClass>
       </Contents>
     </ListBucketResult>"""
-    got = documents.list_objects_v2(
+    got = list_documents.list_objects_v2(
         "bucket",
-        rows=documents.object_row(b"happyfacex.jpg", Object(11, ETAG, OCTOBER_2009)),
+        rows=list_entries([(b"happyfacex.jpg", Object(11, ETAG, OCTOBER_2009))]),
         key_count=1,
         continuation_token="1ueGcxLPRx1Tr",
         next_continuation_token="1uerHx",
@@ -168,9 +170,11 @@ def test_list_object_versions() -> None:
       </Version>
       <CommonPrefixes><Prefix>my/</Prefix></CommonPrefixes>
     </ListVersionsResult>"""
-    got = documents.list_object_versions(
+    got = list_documents.list_object_versions(
         "bucket",
-        rows=documents.version_row(b"my-image.jpg", Object(434234, ETAG, OCTOBER_2009), owner=OWNER),
+        rows=list_entries(
+            [(b"my-image.jpg", Object(434234, ETAG, OCTOBER_2009))], owner=owner_element(OWNER).encode(), versions=True
+        ),
         prefixes=[b"my/"],
         prefix=b"my",
         next_key_marker=b"my-image.jpg",
@@ -183,7 +187,6 @@ def test_list_object_versions() -> None:
 
 
 def test_list_multipart_uploads() -> None:
-    initiator = Owner("arn:aws:iam::111122223333:user/some-user", "user1")
     expected = f"""
     <ListMultipartUploadsResult {XMLNS}>
       <Bucket>bucket</Bucket><KeyMarker></KeyMarker><UploadIdMarker></UploadIdMarker>
@@ -191,16 +194,16 @@ def test_list_multipart_uploads() -> None:
       <Delimiter>/</Delimiter><Prefix></Prefix><MaxUploads>3</MaxUploads><IsTruncated>true</IsTruncated>
       <Upload>
         <Key>my-movie.m2ts</Key><UploadId>YW55</UploadId>
-        <Initiator><ID>{initiator.id}</ID><DisplayName>user1</DisplayName></Initiator>{OWNER_XML}
+        <Initiator><ID>{OWNER.id}</ID><DisplayName>mtd@amazon.com</DisplayName></Initiator>{OWNER_XML}
         <StorageClass>STANDARD</StorageClass><Initiated>2009-10-12T17:50:30.000Z</Initiated>
         <ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType>
       </Upload>
       <CommonPrefixes><Prefix>photos/</Prefix></CommonPrefixes>
     </ListMultipartUploadsResult>"""
     upload = Upload(b"my-movie.m2ts", "YW55", OCTOBER_2009, checksum_algorithm="SHA256", checksum_kind="COMPOSITE")
-    got = documents.list_multipart_uploads(
+    got = list_documents.list_multipart_uploads(
         "bucket",
-        rows=documents.upload_row(upload, owner=OWNER, initiator=initiator),
+        rows=list_documents.upload_row(upload, owner=OWNER),
         prefixes=[b"photos/"],
         next_key_marker=b"my-movie.m2ts",
         next_upload_id_marker="YW55",
@@ -235,7 +238,7 @@ def test_list_parts() -> None:
         Part(3, 10485760, "aaaa18db4cc2f85cedef654fccc4a4x8", OCTOBER_2009),
     ]
     upload = Upload(b"example-object", "XXBsb2Fk", checksum_algorithm="CRC32", checksum_kind="FULL_OBJECT")
-    got = documents.list_parts(
+    got = list_documents.list_parts(
         "example-bucket", upload, parts, owner=OWNER, part_number_marker=1, max_parts=2, truncated=True
     )
     assert got == laid_out(expected)

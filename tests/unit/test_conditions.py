@@ -153,16 +153,6 @@ def test_a_write_has_one_condition() -> None:
     assert error.value.extra["Header"] == "If-Match,If-None-Match"
 
 
-@pytest.mark.parametrize(("value", "exists", "fails"), [(TAG, True, True), (OTHER, True, False), (TAG, False, False)])
-def test_a_write_may_name_the_tag_that_must_not_be_there(value: bytes, exists: bool, fails: bool) -> None:
-    failed = False
-    try:
-        check_write([(b"if-none-match", value)], Object() if exists else None, any_etag=True)
-    except S3Error as error:
-        failed = error.status == 412
-    assert failed is fails
-
-
 @pytest.mark.parametrize(
     ("name", "value", "condition"),
     [

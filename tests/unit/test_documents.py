@@ -15,9 +15,12 @@ from botocore.parsers import create_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3d.s3 import documents
-from s3d.s3.documents import ObjectParts, Owner, parse_attributes
+from s3d._core.listing import list_entries
+from s3d.s3 import documents, list_documents
+from s3d.s3.documents import ObjectParts
+from s3d.s3.elements import Owner, owner_element
 from s3d.s3.errors import S3Error
+from s3d.s3.queries import parse_attributes
 
 MODEL = ServiceModel(Loader().load_service_model("s3", "service-2"), "s3")
 OWNER = Owner("id", "name")
@@ -71,10 +74,10 @@ class Bucket(msgspec.Struct):
 
 
 def test_objects_are_read_by_the_sdk() -> None:
-    row = documents.object_row(b'k<&">', Object(checksum=Checksum()), owner=OWNER)
+    row = list_entries([(b'k<&">', Object(checksum=Checksum()))], owner=owner_element(OWNER).encode())
     got = read(
         "ListObjectsV2",
-        documents.list_objects_v2(
+        list_documents.list_objects_v2(
             "bucket", rows=row + row, key_count=3, prefixes=[b"p/"], next_continuation_token="t", truncated=True
         ),
     )
@@ -89,8 +92,8 @@ def test_objects_are_read_by_the_sdk() -> None:
 
 
 def test_versions_are_read_by_the_sdk() -> None:
-    row = documents.version_row(b"key", Object(), owner=OWNER)
-    got = read("ListObjectVersions", documents.list_object_versions("bucket", rows=row, next_key_marker=b"key"))
+    row = list_entries([(b"key", Object())], owner=owner_element(OWNER).encode(), versions=True)
+    got = read("ListObjectVersions", list_documents.list_object_versions("bucket", rows=row, next_key_marker=b"key"))
     assert got["Versions"][0]["VersionId"] == "null"
     assert got["Versions"][0]["IsLatest"] is True
     assert got["NextKeyMarker"] == "key"
@@ -99,7 +102,9 @@ def test_versions_are_read_by_the_sdk() -> None:
 def test_uploads_are_read_by_the_sdk() -> None:
     got = read(
         "ListMultipartUploads",
-        documents.list_multipart_uploads("bucket", rows=documents.upload_row(Upload(), owner=OWNER), max_uploads=7),
+        list_documents.list_multipart_uploads(
+            "bucket", rows=list_documents.upload_row(Upload(), owner=OWNER), max_uploads=7
+        ),
     )
     assert got["MaxUploads"] == 7
     assert got["Uploads"] == [
@@ -112,7 +117,7 @@ def test_uploads_are_read_by_the_sdk() -> None:
 
 
 def test_parts_are_read_by_the_sdk() -> None:
-    got = read("ListParts", documents.list_parts("bucket", Upload(), [Part(checksum=Checksum())], owner=OWNER))
+    got = read("ListParts", list_documents.list_parts("bucket", Upload(), [Part(checksum=Checksum())], owner=OWNER))
     assert got["Parts"] == [
         {"PartNumber": 1, "LastModified": AT, "ETag": '"abc"', "Size": 5, "ChecksumCRC32": "AAAAAA=="}
     ]
@@ -120,7 +125,7 @@ def test_parts_are_read_by_the_sdk() -> None:
 
 
 def test_buckets_are_read_by_the_sdk() -> None:
-    got = read("ListBuckets", documents.list_buckets([Bucket()], OWNER, regions=True, continuation_token="t"))
+    got = read("ListBuckets", list_documents.list_buckets([Bucket()], OWNER, regions=True, continuation_token="t"))
     assert got["Buckets"] == [{"Name": "bucket", "CreationDate": AT, "BucketRegion": "here"}]
     assert (got["ContinuationToken"], got["Owner"]) == ("t", {"ID": "id", "DisplayName": "name"})
 
@@ -169,14 +174,14 @@ def test_tags_are_read_by_the_sdk() -> None:
 
 @given(st.binary(min_size=1, max_size=30))
 def test_any_key_leaves_the_page_well_formed(key: bytes) -> None:
-    body = documents.list_objects("bucket", rows=documents.object_row(key, Object()), prefixes=[key], prefix=key)
+    body = list_documents.list_objects("bucket", rows=list_entries([(key, Object())]), prefixes=[key], prefix=key)
     expat.ParserCreate().Parse(body, True)
 
 
 @given(st.binary(min_size=1, max_size=30))
 def test_a_key_in_url_encoding_comes_back_whole(key: bytes) -> None:
 
-    body = documents.list_objects("bucket", rows=documents.object_row(key, Object(), encode=True), encode=True)
+    body = list_documents.list_objects("bucket", rows=list_entries([(key, Object())], encode=True), encode=True)
     assert unquote_to_bytes(read("ListObjects", body)["Contents"][0]["Key"]) == key
 
 

@@ -118,6 +118,35 @@ def test_an_error_says_its_code_and_message() -> None:
     assert str(S3Error("AccessDenied")) == "AccessDenied: Access Denied"
 
 
+@pytest.mark.parametrize(
+    ("code", "key", "told"),
+    [
+        ("NoSuchKey", b"k", {"Key": b"k"}),
+        ("NoSuchBucket", b"k", {"BucketName": "b"}),
+        ("KeyTooLongError", b"k" * 1025, {"Size": "1025", "MaxSizeAllowed": "1024"}),
+        ("InvalidURI", b"", {"URI": b"/b/k"}),
+        ("MethodNotAllowed", b"k", {"Method": "PUT", "ResourceType": "OBJECT"}),
+        ("MethodNotAllowed", b"", {"Method": "PUT", "ResourceType": "BUCKET"}),
+        ("AccessDenied", b"k", {}),
+    ],
+)
+def test_an_error_tells_of_the_request_what_s3_does(code: str, key: bytes, told: dict[str, str | bytes]) -> None:
+    error = S3Error(code)
+    error.tell(method="PUT", bucket="b", key=key, target=b"/b/k")
+    assert error.extra == told
+
+
+def test_what_an_error_tells_already_stays() -> None:
+    error = S3Error("NoSuchKey", extra={"Key": "another"})
+    error.tell(method="GET", bucket="b", key=b"k", target=b"/b/k")
+    assert error.extra == {"Key": "another"}
+
+
+def test_the_fields_of_a_fault_are_elements_of_its_error() -> None:
+    fault = Fault(FaultCode.ENTITY_TOO_LARGE, "", (("ProposedSize", "2"), ("MaxSizeAllowed", "1")))
+    assert S3Error.from_fault(fault).extra == {"ProposedSize": "2", "MaxSizeAllowed": "1"}
+
+
 # The document.
 
 
@@ -289,3 +318,14 @@ XML_PARTS = [*b"<Error>|</Error>|<Code>|</Code>|x|&|&#0;|&#65;|<!DOCTYPE a>|\x00
 def test_any_bytes_are_an_error_document_or_none(body: bytes) -> None:
     found = parse_error(body)
     assert found is None or found.code
+
+
+def test_the_beginning_of_a_long_document_is_enough() -> None:
+    beginning = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Detail>" + b"x" * MAX_ERROR_BYTES
+    assert parse_error(beginning, whole=False) == ErrorBody(code="AccessDenied")
+    assert parse_error(beginning) is None
+
+
+@pytest.mark.parametrize("page", [b"<html><body>", b"<!DOCTYPE Error><Error><Code>A</Code>", b"<Error><Co", b"xx"])
+def test_the_beginning_of_something_else_is_no_document(page: bytes) -> None:
+    assert parse_error(page, whole=False) is None

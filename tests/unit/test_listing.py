@@ -10,15 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from s3d.s3.errors import S3Error
-from s3d.s3.listing import (
+from s3d.s3.listing import Page, list_page, list_uploads, make_token, page_of_parts, read_token, successor
+from s3d.s3.queries import (
     ObjectsQuery,
-    Page,
     UploadsQuery,
-    list_page,
-    list_uploads,
-    make_token,
-    page_of_buckets,
-    page_of_parts,
     parse_attribute_parts,
     parse_list_buckets,
     parse_list_objects,
@@ -26,8 +21,6 @@ from s3d.s3.listing import (
     parse_list_parts,
     parse_list_uploads,
     parse_list_versions,
-    read_token,
-    successor,
 )
 
 
@@ -233,8 +226,7 @@ def test_pages_of_uploads_in_a_row_show_every_entry_once(
     shown: list[tuple[bytes, str]] = []
     key_marker, id_marker = b"", ""
     while True:
-        query = UploadsQuery(prefix, delimiter, limit, False, key_marker, id_marker)
-        page = list_uploads(UploadRows(uploads), query)
+        page = UploadsQuery(prefix, delimiter, limit, False, key_marker, id_marker).page(UploadRows(uploads))
         got = sorted([*((key, item.upload_id) for key, item in page.items), *((entry, "") for entry in page.prefixes)])
         assert got == expected[len(shown) : len(shown) + limit]
         shown += got
@@ -247,7 +239,7 @@ def test_pages_of_uploads_in_a_row_show_every_entry_once(
 
 def test_a_key_marker_alone_passes_every_upload_of_the_key() -> None:
     uploads = [(b"a", upload_id(1)), (b"a", upload_id(2)), (b"b", upload_id(3))]
-    page = list_uploads(UploadRows(uploads), UploadsQuery(b"", b"", 10, False, b"a", ""))
+    page = list_uploads(UploadRows(uploads), key_marker=b"a", limit=10)
     assert [item.upload_id for _, item in page.items] == [upload_id(3)]
 
 
@@ -351,17 +343,15 @@ class Bucket(msgspec.Struct, frozen=True):
 
 def test_buckets_are_paged_by_name() -> None:
     buckets = [Bucket("a1"), Bucket("a2", "eu-west-1"), Bucket("a3"), Bucket("b1")]
-    first, token = page_of_buckets(buckets, parse_list_buckets([(b"max-buckets", b"1"), (b"prefix", b"a")]))
+    first, token = parse_list_buckets([(b"max-buckets", b"1"), (b"prefix", b"a")]).page(buckets)
     assert [bucket.name for bucket in first] == ["a1"]
-    rest, end = page_of_buckets(
-        buckets, parse_list_buckets([(b"prefix", b"a"), (b"continuation-token", token.encode())])
-    )
+    rest, end = parse_list_buckets([(b"prefix", b"a"), (b"continuation-token", token.encode())]).page(buckets)
     assert ([bucket.name for bucket in rest], end) == (["a2", "a3"], "")
 
 
 def test_buckets_of_one_region_are_listed() -> None:
     buckets = [Bucket("a1"), Bucket("a2", "eu-west-1")]
-    page, _ = page_of_buckets(buckets, parse_list_buckets([(b"bucket-region", b"eu-west-1")]))
+    page, _ = parse_list_buckets([(b"bucket-region", b"eu-west-1")]).page(buckets)
     assert [bucket.name for bucket in page] == ["a2"]
 
 

@@ -134,7 +134,7 @@ def test_another_storage_class_is_refused(name: bytes, code: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        (b"x-amz-server-side-encryption", b"AES256"),
+        (b"x-amz-server-side-encryption-aws-kms-key-id", b"k"),
         (b"x-amz-server-side-encryption-customer-algorithm", b"AES256"),
         (b"x-amz-object-lock-mode", b"GOVERNANCE"),
         (b"x-amz-acl", b"public-read"),
@@ -161,6 +161,33 @@ def test_what_cannot_be_done_yet_is_refused_by_name(name: bytes, value: bytes) -
 )
 def test_what_is_so_anyway_passes(name: bytes, value: bytes) -> None:
     check_supported([(name, value)])
+
+
+@pytest.mark.parametrize("value", [b"aws:kms", b"aws:kms:dsse"])
+def test_keys_of_kms_are_not_implemented(value: bytes) -> None:
+    with pytest.raises(S3Error) as error:
+        check_supported([(b"x-amz-server-side-encryption", value)], encryption="accept")
+    assert error.value.code == "NotImplemented"
+
+
+@pytest.mark.parametrize("value", [b"", b"aes256", b"AES512"])
+def test_another_encryption_is_an_invalid_argument(value: bytes) -> None:
+    with pytest.raises(S3Error) as error:
+        check_supported([(b"x-amz-server-side-encryption", value)], encryption="accept")
+    assert error.value.extra == {"ArgumentName": "x-amz-server-side-encryption", "ArgumentValue": value}
+
+
+def test_encryption_with_the_stores_own_keys_is_taken_or_refused_by_choice() -> None:
+    check_supported([(b"x-amz-server-side-encryption", b"AES256")], encryption="accept")
+    with pytest.raises(S3Error, match="S3D_STANDALONE_SSE_S3") as error:
+        check_supported([(b"x-amz-server-side-encryption", b"AES256")], encryption="refuse")
+    assert error.value.code == "NotImplemented"
+
+
+def test_only_what_makes_an_object_can_ask_for_encryption() -> None:
+    with pytest.raises(S3Error, match="not supported for this operation") as error:
+        check_supported([(b"x-amz-server-side-encryption", b"AES256")])
+    assert error.value.code == "InvalidArgument"
 
 
 def test_a_buckets_owner_needs_no_full_control() -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 600
 # Longer ones, each with the reason why it holds one idea all the same.
-LONG: dict[str, str] = {
-    "tests/fault/test_remote.py": "every way in which a remote can fail, one short test each, over one set of answers",
-}
+LONG: dict[str, str] = {}
 SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".c", ".js", ".cjs"}
 
 

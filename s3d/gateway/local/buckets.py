@@ -6,9 +6,10 @@ from s3d._core.promise import Promise
 from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import House, refuse_body_hash
+from s3d.gateway.local.house import House
 from s3d.index.records import Bucket
-from s3d.s3 import documents, listing, metadata, names, reading, tags
+from s3d.s3 import documents, elements, list_documents, metadata, names, queries, reading, tags
+from s3d.s3.bodies import refuse_body_hash
 from s3d.s3.errors import S3Error
 
 
@@ -22,9 +23,9 @@ class BucketOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
         house = self._house
         refuse_body_hash(context)
-        query = listing.parse_list_buckets(request.params or ())
-        found, token = listing.page_of_buckets(house.index.buckets(), query)
-        answer = documents.list_buckets(
+        query = queries.parse_list_buckets(request.params or ())
+        found, token = query.page(house.index.buckets())
+        answer = list_documents.list_buckets(
             found, house.owner, regions=query.any_given, prefix=query.prefix if query.prefix_given else None,
             continuation_token=token,
         )  # fmt: skip
@@ -88,4 +89,4 @@ class BucketOperations:
         refuse_body_hash(context)
         self._house.check_bucket(request)
         # A bucket that never had versioning has no Status.
-        return self._house.document(request, documents.document("VersioningConfiguration", ""))
+        return self._house.document(request, elements.document("VersioningConfiguration", ""))

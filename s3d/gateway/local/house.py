@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from s3d._core.collect import Collector, chain
+from s3d._core.fault import Fault, FaultCode
 from s3d._core.promise import Promise
 from s3d._core.request import Request
 from s3d._core.response import Response
@@ -13,8 +15,11 @@ from s3d._core.upload import plan_upload
 from s3d.index.records import Bucket
 from s3d.objects.engine import Engine
 from s3d.objects.multipart import Multipart
-from s3d.s3.documents import Owner
+from s3d.s3.elements import Owner
 from s3d.s3.errors import S3Error
+from s3d.s3.metadata import Encryption
+
+_log = logging.getLogger("s3d.gateway")
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """The largest, a CompleteMultipartUpload of 10,000 parts with SHA-512, has 2.2 MB, and 3.5 MB indented."""
@@ -26,31 +31,42 @@ SOURCE_OWNER = b"x-amz-source-expected-bucket-owner"
 
 Header = tuple[bytes, bytes]
 
-EMPTY_SHA256 = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_HASHES_OF_NOTHING = frozenset((
-    EMPTY_SHA256, b"UNSIGNED-PAYLOAD",
-    b"STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-    b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-))  # fmt: skip
-
 
 class House:
     """The engine, and what every operation says and asks in the same way.
 
-    ``owner_id`` owns all buckets and objects (a canonical user id, 64 hex digits); ``region`` is where buckets are.
+    ``owner_id`` owns all buckets and objects (a canonical user id, 64 hex digits); ``region`` is where buckets are;
+    ``encryption`` says what becomes of objects that are to be encrypted with the store's own keys, which it has not.
     """
 
     def __init__(
-        self, engine: Engine, *, owner_id: str, owner_name: str, region: str, max_object_size_bytes: int
+        self,
+        engine: Engine,
+        *,
+        owner_id: str,
+        owner_name: str,
+        region: str,
+        max_object_size_bytes: int,
+        encryption: Encryption,
     ) -> None:
         self.engine = engine
         self.index = engine.index
         self.multipart = Multipart(engine)
         self.owner_id = owner_id
         self.owner = Owner(owner_id, owner_name)
-        self.owner_name = owner_name
         self.region = region
         self.max_object_size_bytes = max_object_size_bytes
+        self.encryption: Encryption = encryption
+        self._encryption_noted = False
+
+    def note_encryption(self) -> None:
+        """Tell whoever runs s3d, once, that objects are stored in clear that a client wanted encrypted."""
+        if not self._encryption_noted:
+            self._encryption_noted = True
+            _log.warning(
+                "a client asks for encryption at rest (x-amz-server-side-encryption: AES256), and s3d stores objects "
+                "as they are; S3D_STANDALONE_SSE_S3=refuse refuses such writes"
+            )
 
     # Answers.
 
@@ -88,7 +104,14 @@ class House:
         self, request: Request, context: SigningContext | None, read: Callable[[bytes], object]
     ) -> Promise:
         """Gather and verify a request's small body; the promise brings what ``read`` makes of it."""
-        upload = plan_upload(request, MAX_DOCUMENT_BYTES, context, keep=True)
+        try:
+            upload = plan_upload(request, MAX_DOCUMENT_BYTES, context, keep=True)
+        except Fault as fault:
+            if fault.code != FaultCode.ENTITY_TOO_LARGE:
+                raise
+            raise S3Error(
+                "MaxMessageLengthExceeded", extra={"MaxMessageLengthBytes": str(MAX_DOCUMENT_BYTES)}, cause=fault
+            ) from fault
         promise = Promise()
         if request.body is None:
             promise.resolve(b"")
@@ -104,9 +127,3 @@ class House:
         promise.on_cancel(lambda: collector.abandon(ConnectionAbortedError("nobody waits for the answer")))
         chain(request.body, upload, collector)
         return promise.then(read)
-
-
-def refuse_body_hash(context: SigningContext | None) -> None:
-    """A request without a body must not be signed for one."""
-    if context is not None and context.payload_hash not in _HASHES_OF_NOTHING:
-        raise S3Error("XAmzContentSHA256Mismatch")

@@ -8,10 +8,12 @@ from s3d._core.listing import list_entries
 from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import House, refuse_body_hash
+from s3d.gateway.local.house import House
 from s3d.index.records import Listed
 from s3d.index.scan import HeadScan
-from s3d.s3 import documents, listing
+from s3d.s3 import list_documents, listing, queries
+from s3d.s3.bodies import refuse_body_hash
+from s3d.s3.elements import owner_element
 
 
 class ListOperations:
@@ -19,12 +21,12 @@ class ListOperations:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._owner = documents.owner_element(house.owner).encode()
+        self._owner = owner_element(house.owner).encode()
 
     def list_objects(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
-        query, page = self._page(request, context, listing.parse_list_objects(request.params or ()))
-        body = documents.list_objects(
+        query, page = self._page(request, context, queries.parse_list_objects(request.params or ()))
+        body = list_documents.list_objects(
             request.bucket,
             rows=self._rows(page, query),
             prefixes=page.prefixes,
@@ -40,8 +42,8 @@ class ListOperations:
 
     def list_objects_v2(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
-        query, page = self._page(request, context, listing.parse_list_objects_v2(request.params or ()))
-        body = documents.list_objects_v2(
+        query, page = self._page(request, context, queries.parse_list_objects_v2(request.params or ()))
+        body = list_documents.list_objects_v2(
             request.bucket,
             rows=self._rows(page, query),
             key_count=len(page.items) + len(page.prefixes),
@@ -59,9 +61,9 @@ class ListOperations:
 
     def list_object_versions(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html"""
-        query, page = self._page(request, context, listing.parse_list_versions(request.params or ()))
+        query, page = self._page(request, context, queries.parse_list_versions(request.params or ()))
         rows = list_entries(page.items, encode=query.encode, owner=self._owner, versions=True)
-        body = documents.list_object_versions(
+        body = list_documents.list_object_versions(
             request.bucket,
             rows=rows,
             prefixes=page.prefixes,
@@ -81,14 +83,14 @@ class ListOperations:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html"""
         house = self._house
         refuse_body_hash(context)
-        query = listing.parse_list_uploads(request.params or ())
+        query = queries.parse_list_uploads(request.params or ())
         house.check_bucket(request)
         with closing(house.index.scan_uploads(request.bucket)) as cursor:
-            page = listing.list_uploads(cursor, query)
-        body = documents.list_multipart_uploads(
+            page = query.page(cursor)
+        body = list_documents.list_multipart_uploads(
             request.bucket,
             rows=b"".join(
-                documents.upload_row(upload, owner=house.owner, encode=query.encode) for _, upload in page.items
+                list_documents.upload_row(upload, owner=house.owner, encode=query.encode) for _, upload in page.items
             ),
             prefixes=page.prefixes,
             prefix=query.prefix,
@@ -104,14 +106,14 @@ class ListOperations:
         return house.document(request, body)
 
     def _page(
-        self, request: Request, context: SigningContext | None, query: listing.ObjectsQuery
-    ) -> tuple[listing.ObjectsQuery, listing.Page[Listed]]:
+        self, request: Request, context: SigningContext | None, query: queries.ObjectsQuery
+    ) -> tuple[queries.ObjectsQuery, listing.Page[Listed]]:
         refuse_body_hash(context)
         self._house.check_bucket(request)
         with closing(self._house.index.scan(request.bucket)) as scan:
             return query, query.page(_Names(scan))
 
-    def _rows(self, page: listing.Page[Listed], query: listing.ObjectsQuery) -> bytes:
+    def _rows(self, page: listing.Page[Listed], query: queries.ObjectsQuery) -> bytes:
         return list_entries(page.items, encode=query.encode, owner=self._owner if query.fetch_owner else b"")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from s3d._core.percent import encode
 from s3d._core.promise import Promise
 from s3d._core.request import Request
 from s3d._core.response import Response
@@ -12,10 +11,24 @@ from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_hash
-from s3d.gateway.local.objects import checksum_headers, checksum_of, copy_source, draft_of, plan_body
+from s3d.gateway.local.drafts import checksum_headers, checksum_of, copy_source, draft_of, plan_body
+from s3d.gateway.local.house import SOURCE_OWNER, Header, House
+from s3d.gateway.location import address
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
-from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, uploads
+from s3d.s3 import (
+    checksums,
+    conditions,
+    documents,
+    list_documents,
+    listing,
+    metadata,
+    names,
+    queries,
+    ranges,
+    reading,
+    uploads,
+)
+from s3d.s3.bodies import refuse_body_hash
 
 
 class MultipartOperations:
@@ -32,7 +45,7 @@ class MultipartOperations:
         house.check_bucket(request)
         names.check_key(request.key)
         names.refuse_version(request.param(b"versionId"))
-        draft = draft_of(request, house.owner_id)
+        draft = draft_of(request, house)
         algorithm, kind = checksums.upload_checksum(request.headers)
         promise = self._multipart.create(
             request.bucket, request.key, draft, checksum_algorithm=algorithm, checksum_kind=kind
@@ -56,8 +69,7 @@ class MultipartOperations:
         metadata.check_supported(request.headers)
         number = ranges.parse_part_number(request.param(b"partNumber") or b"")
         upload = self._find(request)
-        claimed = claimed_algorithm(request)
-        wanted = uploads.check_part_checksum(upload, claimed)
+        wanted = uploads.check_part_checksum(upload, checksums.claimed_algorithm(request.headers))
         body = plan_body(request, context, house.max_object_size_bytes, wanted)
         staged = house.engine.stage(request.body, body, inline=False)
         return staged.then(partial(self._put, request, upload, number, body))
@@ -102,7 +114,7 @@ class MultipartOperations:
     def _complete(self, request: Request, body: bytes) -> Promise:
         house, multipart = self._house, self._multipart
         listed = reading.parse_complete(body)
-        location = self._location(request)
+        location = address(request, keep_slash=False)
 
         def done(generation: Generation) -> Response:
             answer = documents.complete_multipart_upload(
@@ -129,14 +141,6 @@ class MultipartOperations:
         )
         return promise.then(done)
 
-    @staticmethod
-    def _location(request: Request) -> str:
-        """The object's address as the client wrote the bucket's."""
-        scheme = "https" if request.secure else "http"
-        path = encode(request.key).decode()
-        host = request.host.decode("latin-1") or "localhost"
-        return f"{scheme}://{host}/{path}" if request.virtual_host else f"{scheme}://{host}/{request.bucket}/{path}"
-
     def abort_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html"""
         house = self._house
@@ -150,14 +154,14 @@ class MultipartOperations:
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
-        marker, limit = listing.parse_list_parts(request.params or ())
+        marker, limit = queries.parse_list_parts(request.params or ())
         upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
         upload = house.index.upload(request.bucket, request.key, upload_id)
         if upload is None:
             raise uploads.no_such_upload(upload_id)
         # One more than asked for tells whether there are more.
         page, truncated = listing.page_of_parts(house.index.parts(upload_id, marker, limit + 1), limit)
-        answer = documents.list_parts(
+        answer = list_documents.list_parts(
             request.bucket, upload, page, owner=house.owner, part_number_marker=marker, max_parts=limit,
             truncated=truncated,
         )  # fmt: skip
@@ -166,15 +170,3 @@ class MultipartOperations:
     def _find(self, request: Request) -> Upload:
         upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
         return self._multipart.find(request.bucket, request.key, upload_id)
-
-
-def claimed_algorithm(request: Request) -> str | None:
-    """The algorithm of the checksum that comes with a body, in a header or in its trailer."""
-    claimed = checksums.claimed(request.headers)
-    if claimed is not None:
-        return claimed[0]
-    for part in (request.header(b"x-amz-trailer") or b"").split(b","):
-        name = checksums.BY_HEADER.get(part.strip().lower())
-        if name is not None:
-            return name
-    return None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
-from operator import itemgetter
 
 import msgspec
 
-from s3d._core.digest import Algorithm
 from s3d._core.hot import WholeObjects
 from s3d._core.promise import Promise
 from s3d._core.request import Request
@@ -16,26 +14,19 @@ from s3d._core.response import Response, head_block
 from s3d._core.sigv4 import SigningContext
 from s3d._core.spool import Spool
 from s3d._core.upload import Upload as BodyUpload
-from s3d._core.upload import plan_upload
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import SOURCE_OWNER, Header, House, refuse_body_hash
+from s3d.gateway.local.drafts import checksum_headers, checksum_of, copy_source, draft_of, plan_body
+from s3d.gateway.local.house import SOURCE_OWNER, Header, House
 from s3d.index.records import Checksum, Generation
 from s3d.objects.copying import copy_object
 from s3d.objects.engine import Check, Draft, unconditional
-from s3d.s3 import checksums, conditions, documents, listing, metadata, names, ranges, reading, tags, uploads
+from s3d.s3 import checksums, conditions, documents, listing, metadata, names, queries, ranges, reading
+from s3d.s3.bodies import refuse_body_hash
 from s3d.s3.dates import http_date
 from s3d.s3.errors import S3Error
 
-# Headers that say nothing of the object a request makes; one with these alone needs no closer look.
-_SILENT = frozenset((
-    b"accept", b"accept-encoding", b"amz-sdk-invocation-id", b"amz-sdk-request", b"authorization", b"connection",
-    b"content-length", b"content-md5", b"date", b"expect", b"host", b"if-match", b"if-none-match", b"user-agent",
-    b"x-amz-content-sha256", b"x-amz-date", b"x-amz-security-token", b"x-amz-user-agent",
-))  # fmt: skip
 # What a 304 repeats of the 200 (RFC 9110 §15.4.5), and Last-Modified as S3 does.
 _UNMODIFIED = frozenset((b"last-modified", b"etag", b"cache-control", b"expires"))
-_DEFAULT_HEADERS = metadata.stored_headers(())
-_name_of = itemgetter(0)
 
 
 class ObjectOperations:
@@ -160,10 +151,10 @@ class ObjectOperations:
         generation = self._find(request)
         metadata.check_supported(request.headers)
         conditions.check_read(request.headers, generation.etag, generation.modified_ms)
-        asked = documents.parse_attributes(request.headers)
+        asked = queries.parse_attributes(request.headers)
         parts = None
         if generation.parts:
-            marker, limit = listing.parse_attribute_parts(request.headers)
+            marker, limit = queries.parse_attribute_parts(request.headers)
             after = [part for part in generation.parts if part.number > marker]
             page, truncated = listing.page_of_parts(after, limit)
             parts = documents.ObjectParts(len(generation.parts), page, marker, limit, truncated=truncated)
@@ -178,7 +169,7 @@ class ObjectOperations:
         house.check_bucket(request)
         names.check_key(request.key)
         names.refuse_version(request.param(b"versionId"))
-        draft = draft_of(request, house.owner_id)
+        draft = draft_of(request, house)
         upload = plan_body(request, context, house.max_object_size_bytes)
         check = unconditional
         if conditions.conditional_write(request.headers):
@@ -210,12 +201,13 @@ class ObjectOperations:
         source = copy_source(request)
         replace_headers = metadata.directive(request.headers, b"x-amz-metadata-directive")
         replace_tags = metadata.directive(request.headers, b"x-amz-tagging-directive")
-        given = draft_of(request, house.owner_id)
+        given = draft_of(request, house)
         has_class = request.header(b"x-amz-storage-class") is not None
         redirect = request.header(b"x-amz-website-redirect-location") is not None
         asked = request.header(b"x-amz-checksum-algorithm")
         algorithm = checksums.parse_algorithm(asked) if asked is not None else ""
-        if source == (request.bucket, request.key) and not (replace_headers or has_class or redirect or algorithm):
+        changes = replace_headers or has_class or redirect or algorithm or metadata.asks_encryption(request.headers)
+        if source == (request.bucket, request.key) and not changes:
             raise S3Error(
                 "InvalidRequest",
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -290,45 +282,3 @@ class ObjectOperations:
         promise = self._engine.delete_objects(request.bucket, keys)
         answer = documents.delete_result(results, quiet=deletion.quiet)
         return promise.then(lambda _: house.document(request, answer))
-
-
-def draft_of(request: Request, owner: str) -> Draft:
-    """What a request says of the object it makes; refuses what is not supported or not allowed."""
-    if _SILENT.issuperset(map(_name_of, request.headers)):
-        return Draft(_DEFAULT_HEADERS, (), owner)
-    metadata.check_supported(request.headers)
-    tagging = request.header(b"x-amz-tagging")
-    return Draft(
-        metadata.stored_headers(request.headers),
-        tags.parse_tagging_header(tagging) if tagging is not None else (),
-        owner,
-        metadata.storage_class(request.headers),
-    )
-
-
-def plan_body(request: Request, context: SigningContext | None, max_size: int, algorithm: str = "") -> BodyUpload:
-    """How the body of an object or part is to be decoded and verified; ``algorithm`` of the checksum to keep."""
-    if request.content_length == 0 and request.header(b"content-length") is None:
-        raise S3Error("MissingContentLength")
-    wanted = checksums.ALGORITHMS[algorithm] if algorithm else Algorithm.CRC64NVME
-    # 5 GiB is the most that S3 takes at once, of an object or a part.
-    return plan_upload(request, min(max_size, uploads.MAX_PART_BYTES), context, keep=True, checksum=wanted)
-
-
-def checksum_of(upload: BodyUpload) -> Checksum | None:
-    """The checksum to keep of a body: the client's own, or the one that was computed for want of it."""
-    for algorithm, digest in upload.checksums.items():
-        return Checksum(algorithm.name, checksums.to_text(digest))
-    return None
-
-
-def checksum_headers(checksum: Checksum) -> list[Header]:
-    """A checksum as its two headers."""
-    return checksums.checksum_headers(checksum.algorithm, checksum.value, checksum.kind)
-
-
-def copy_source(request: Request) -> tuple[str, bytes]:
-    """Bucket and key that a copy takes from."""
-    source = names.parse_copy_source(request.header(b"x-amz-copy-source") or b"")
-    names.check_version(source.version, source.key)
-    return source.bucket, source.key

@@ -8,8 +8,9 @@ from s3d._core.promise import Promise
 from s3d._core.request import Request
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
-from s3d.gateway.local.house import House, refuse_body_hash
+from s3d.gateway.local.house import House
 from s3d.s3 import documents, names, tags
+from s3d.s3.bodies import refuse_body_hash
 from s3d.s3.errors import S3Error
 
 

@@ -1,0 +1,1 @@
+"""Everything around s3d going wrong: remotes, clients, disks, shutdown."""
