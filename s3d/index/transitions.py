@@ -164,7 +164,7 @@ class Transitions:
         return True
 
     def file(self, number: int) -> DataFile | None:
-        """What is known of a data file; None if nothing refers to it."""
+        """Any thread: what is known of a data file; None if nothing refers to it."""
         row = self._rows.get(Family.FILES, number_key(number))
         return None if row is None else decode_file(row)
 
