@@ -94,10 +94,10 @@ class Store:
         with the path.
         """
         layout = Layout(local_dir)
-        local_dir.mkdir(parents=True, exist_ok=True)
+        made = _make(local_dir)
         lock = Lock(layout.lock)
         try:
-            _prepare(layout, sync=sync)
+            _prepare(layout, made, sync=sync)
             trust = Trust(layout, sync=sync)
         except BaseException:
             lock.release()
@@ -335,8 +335,33 @@ class Store:
         os.unlink(lost.path)
 
 
-def _prepare(layout: Layout, *, sync: bool) -> None:
-    """Make the directories, durable before the first file is."""
+def _make(local_dir: Path) -> set[Path]:
+    """Make a directory with all that is missing above it; returns those that were made."""
+    local_dir = local_dir.absolute()
+    made = {path for path in (local_dir, *local_dir.parents) if not path.exists()}
+    local_dir.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _sync_names(local_dir: Path, made: set[Path]) -> None:
+    """Make the names of a directory and of all above it durable, up to the root of its volume.
+
+    Not of those in ``made`` alone: a start that was killed between making some and syncing them left the others to us.
+    """
+    local_dir = local_dir.absolute()
+    for path in (local_dir, *local_dir.parents):
+        if os.path.ismount(path):
+            return
+        try:
+            Directory(os.fspath(path.parent)).sync()
+        except OSError as error:
+            # A directory of somebody else's that we may pass through and not read, or whose file system syncs none.
+            if path in made or error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
+                raise
+
+
+def _prepare(layout: Layout, made: set[Path], *, sync: bool) -> None:
+    """Make the directories, durable before the first file is; ``made`` are those that `_make` had to make."""
     try:
         written = layout.format.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
@@ -346,6 +371,9 @@ def _prepare(layout: Layout, *, sync: bool) -> None:
             f"{layout.format} says that {layout.local_dir} has format {written[:40]!r}; this s3d knows formats up to "
             f"{FORMAT}: run the newer s3d that wrote it, or give this one a directory of its own by S3D_LOCAL_DIR"
         )
+    if sync and not written:
+        # Before the format is: where it stands, the way to it is durable.
+        _sync_names(layout.local_dir, made)
     for directory in (layout.data, layout.lost_and_found):
         directory.mkdir(exist_ok=True)
     for shard in layout.shards():
