@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from s3d._core.promise import Promise
 from s3d._core.spool import Spool
 from s3d.index.records import Checksum, DataFile, Extent, Generation, Part, State, Upload, UploadedPart
 from s3d.objects.assembly import cut, joined
-from s3d.objects.engine import Check, Draft, Engine, Trailer, closing, md5_of, unconditional
+from s3d.objects.engine import Check, Draft, Engine, SourceReplaced, Trailer, closing, md5_of, unconditional
 from s3d.objects.reread import digest
 from s3d.s3 import checksums
 from s3d.s3.errors import S3Error
@@ -71,19 +72,17 @@ class Multipart:
             row = (file, DataFile(spool.size_bytes, spool.xxh3 or 0))
             held.keep()
 
-        def written(_: object) -> Promise:
-            try:
+        def change() -> Promise:
+            with engine.forsaking([row]):
                 self.find(upload.bucket, upload.key, upload.upload_id)
                 engine.check_writable()
-            except BaseException:
-                engine.store.remove([file])
-                raise
-            with engine.forsaking([row]):
+            with engine.forsaking([row], ValueError):
                 dropped = self._index.put_part(upload.upload_id, part, new_files=[row])
             return engine.settled(dropped, part)
 
         trailer = Trailer(upload.bucket, upload.key, upload=upload, part=part)
-        return engine.publish(spool, file, trailer).then(written)
+        published = engine.publish(spool, file, trailer)
+        return published.then(lambda _: engine.stalled.attempt(change, lambda: engine.remove([row])))
 
     async def copy_part(
         self, upload: Upload, number: int, source: tuple[str, bytes], choose: Callable[[Generation], tuple[int, int]]
@@ -109,13 +108,24 @@ class Multipart:
                 stored: UploadedPart = await self.put_part(upload, number, spool, checksum)
                 return stored
             md5, checksum = await engine.reread(original, start, end, algorithm)
-            # No await from here to the transition: the extents are the source's as long as it is unchanged.
-            self.find(upload.bucket, upload.key, upload.upload_id)
-            if engine.written(*source).number == original.number:
-                part = UploadedPart(number, end - start, md5.hex(), engine.now_ms(), tuple(extents), checksum)
-                await engine.settled(self._index.put_part(upload.upload_id, part), None)
-                return part
+            part = UploadedPart(number, end - start, md5.hex(), engine.now_ms(), tuple(extents), checksum)
+            try:
+                copied: UploadedPart = await engine.stalled.attempt(
+                    partial(self._put_copied, upload, part, source, original.number)
+                )
+            except SourceReplaced:
+                continue
+            return copied
         raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
+
+    def _put_copied(self, upload: Upload, part: UploadedPart, source: tuple[str, bytes], generation: int) -> Promise:
+        """One step: the extents are the source's as long as it is unchanged."""
+        engine = self._engine
+        self.find(upload.bucket, upload.key, upload.upload_id)
+        if engine.written(*source).number != generation:
+            raise SourceReplaced
+        engine.check_writable()
+        return engine.settled(self._index.put_part(upload.upload_id, part), part)
 
     def completed(self, bucket: str, key: bytes, upload_id: str) -> Generation | None:
         """The object that this upload has become, if it still is that."""
