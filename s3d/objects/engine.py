@@ -18,7 +18,6 @@ batches. A caller that goes away stops neither a batch that is written nor what 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -147,6 +146,7 @@ class Engine:
         self._encode = msgspec.msgpack.Encoder().encode
         self.stalled = Stalled()
         """Those whose body is here, and for whose change the index has no room yet."""
+        self._rereads = reread.Rereads(store.rereading, store.read, lambda: store.closing)
         store.touch.expected = self._expected
 
     # Reading.
@@ -228,9 +228,9 @@ class Engine:
         files = [extent.file for extent in extents]
         self.store.pin(files)
         try:
-            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.read), algorithm)
+            return await self._rereads.digest(extents, algorithm)
         finally:
-            # A cancelled wait leaves the thread reading; its file stays open there, so unlinking it harms nobody.
+            # A cancelled wait leaves the thread at its last piece; the file stays open there: to unlink it is no harm.
             self.store.unpin(files)
 
     # Objects.
@@ -278,7 +278,12 @@ class Engine:
             spool.close()
             raise error
 
-        return self.store.publish(spool, file, self._encode(trailer)).then(lambda _: spool.close(), failed)
+        try:
+            publishing = self.store.publish(spool, file, self._encode(trailer))
+        except BaseException:
+            spool.close()
+            raise
+        return publishing.then(lambda _: spool.close(), failed)
 
     def replace(
         self,

@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +16,7 @@ from s3d._core.spool import Directory, Pace, Spool
 from s3d.store import check
 from s3d.store.check import Lost, VerifyReport
 from s3d.store.errors import StoreTooNew
+from s3d.store.lane import Lane
 from s3d.store.layout import MAX_NUMBER, SHARDS, Layout
 from s3d.store.lock import Lock
 from s3d.store.publishing import Publisher
@@ -33,6 +33,7 @@ HASH_THREADS = 4
 SYNC_THREADS = 16
 """Durable files a second at 64 waiting rise up to about 8 of them and fall from 64 on (ext4, files of 64 KiB)."""
 READ_THREADS = 8
+REREAD_THREADS = 4
 PIECE_BYTES = 1 << 20
 """What `Store.read` yields at a time."""
 
@@ -47,8 +48,8 @@ class Store:
     """The data files below one local directory. Made by `open`; loop's thread only unless said.
 
     Threads: one pool hashes and writes bodies, one syncs, names and unlinks files, one reads what is not in the page
-    cache, so that none of them waits for another. All are bounded, and what waits for them is bounded by the server's
-    connections.
+    cache, one reads bytes again for their digests, so that none of them waits for another. All are bounded, and so is
+    what waits for them (`Lane`).
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class Store:
         self._staging = os.fsencode(layout.data)
         self._pace = Pace(sync)
         self._directories = [Directory(path) for path in layout.shards()]
-        self._hashing = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="s3d-spool")
-        self._syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3d-sync")
-        self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="s3d-read")
+        self._hashing = Lane(HASH_THREADS, "s3d-spool")
+        self._syncing = Lane(SYNC_THREADS, "s3d-sync")
+        self._reading = Lane(READ_THREADS, "s3d-read")
+        self.rereading = Lane(REREAD_THREADS, "s3d-reread")
+        """For those who `read` much, and for long."""
         self._publisher: Publisher | None = None
         self._pins: dict[int, int] = {}
         self._removable: set[int] = set()
@@ -107,7 +110,7 @@ class Store:
     def close(self) -> None:
         """Wait for what is under way, then let go of the directory; blocking, idempotent. Ends a sweep early."""
         self.closing = True
-        for executor in (self._hashing, self._syncing, self._reading):
+        for executor in (self._hashing, self._syncing, self._reading, self.rereading):
             executor.shutdown()
         self._lock.release()
 
@@ -261,7 +264,10 @@ class Store:
             else:
                 free.append(number)
         if free and not self.closing:
-            self._syncing.submit(self._unlink, free)
+            try:
+                self._syncing.submit(self._unlink, free)
+            except OSError as error:
+                log.warning("cannot remove %d data files that nothing refers to: %s", len(free), error.strerror)
 
     def _unlink(self, numbers: Sequence[int]) -> None:
         for number in numbers:
