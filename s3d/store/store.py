@@ -6,11 +6,12 @@ import asyncio
 import errno
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from s3d._core.filebody import FileBody
+from s3d._core.filebody import FileBody, open_to_read
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Pace, Spool
 from s3d.store import check
@@ -82,6 +83,7 @@ class Store:
         self.rereading = Lane(REREAD_THREADS, "s3d-reread")
         """For those who `read` much, and for long."""
         self._publisher: Publisher | None = None
+        self._loop_thread = 0
         self._pins: dict[int, int] = {}
         self._removable: set[int] = set()
 
@@ -154,6 +156,7 @@ class Store:
         if publisher is None or publisher.loop is not loop:
             publisher = Publisher(loop, self._syncing, self._forsake, sync=self.sync, step=self._steps)
             self._publisher = publisher
+            self._loop_thread = threading.get_ident()
         return publisher
 
     def spool(self, done: Callable[[Spool, BaseException | None], object], inline_limit: int) -> Spool:
@@ -187,18 +190,25 @@ class Store:
     def body(self, extents: Sequence[tuple[int, int, int]]) -> FileBody:
         """The bytes of ``extents``, (file number, offset, size) each, as the source of an answer.
 
-        Files are opened when their turn comes and pinned until the body has ended, however it ends. Bytes of an earlier
-        boot are proved before they go out; see `Touch`.
+        Files are opened when their turn comes and pinned until the body has ended, however it ends; in a thread where a
+        directory or an inode has to be read from the disk. Bytes of an earlier boot are proved before they go out; see
+        `Touch`.
         """
         loop = self._running().loop
         numbers = [extent[0] for extent in extents]
         verifier = None if all(map(self.touch.known, numbers)) else self.touch
         self.pin(numbers)
         try:
-            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), loop, self._reading, verifier)
+            return FileBody(
+                list(extents), self._open_in_turn, lambda: self.unpin(numbers), loop, self._reading, verifier
+            )
         except BaseException:
             self.unpin(numbers)
             raise
+
+    def _open_in_turn(self, number: int) -> int:
+        """As `open_file`; on the loop's thread `BlockingIOError` rather than wait for the disk."""
+        return open_to_read(self.layout.file(number), threading.get_ident() != self._loop_thread)
 
     def open_file(self, number: int) -> int:
         """A descriptor for reading data file ``number``, the caller's to close; any thread. OSError with the path."""
