@@ -18,6 +18,7 @@ batches. A caller that goes away stops neither a batch that is written nor what 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -45,8 +46,13 @@ _IN_INDEX = int(State.RESIDENT | State.INLINE)
 
 NewFiles = Sequence[tuple[int, DataFile]]
 """Published files that no row knows yet."""
+TIDY_S = 5.0
+TIDY_AGAIN_S = 0.05
+_TIDY_EVERY = 20
+
 Check = Callable[[Generation | None], None]
-"""Looks at an object's written state, None if there is no such object, and raises to refuse a change."""
+"""Looks at an object's written state, None if there is no such object, and raises to refuse a change. Extents and parts
+of a long one are left out."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -316,7 +322,7 @@ class Engine:
         index = self.index
         with self.forsaking(new_files):
             self.check_bucket(bucket)
-            current = index.written_head(bucket, key)
+            current = index.written_head(bucket, key, details=False)
             check(current)
             if current is not None:
                 if current.number > generation.number:
@@ -347,12 +353,37 @@ class Engine:
         """Files that were published and that no row refers to."""
         self.store.remove([number for number, _ in new_files])
 
+    async def tidy(self, bucket: str) -> None:
+        """Wait until a look whether ``bucket`` is empty takes no time, at most `TIDY_S`.
+
+        Where many objects were just deleted it would step over each of them, with the event loop waiting.
+        """
+        for attempt in range(int(TIDY_S / TIDY_AGAIN_S)):
+            if not self.index.bucket_is_littered(bucket):
+                return
+            if attempt % _TIDY_EVERY == 0:
+                await asyncio.to_thread(self.index.tidy)
+            await self.index.renew()
+            await asyncio.sleep(TIDY_AGAIN_S)
+
     def settled(self, dropped: Sequence[int], value: object) -> Promise:
         """Bring ``value`` once all that was written is durable, and let ``dropped`` files go then."""
         if dropped:
             # A promise of its own: whoever waits for the other may go away, and cancel it.
             self.index.durable().then(lambda _: self.store.remove(dropped), _left_to_the_sweep)
         return self.index.durable().then(lambda _: value)
+
+    def collect(self) -> bool:
+        """Release a little of what was dropped at once (`s3d.index.garbage`); False when there is nothing to do."""
+        if self.index.failure is not None or not self.index.has_garbage:
+            return False
+        try:
+            released = self.index.collect()
+        except IndexBusy:
+            return False
+        if released:
+            self.settled(released, None)
+        return self.index.has_garbage
 
     def delete_objects(self, bucket: str, keys: Sequence[bytes]) -> Promise:
         """Delete ``keys``; those that do not exist count as deleted."""
@@ -362,7 +393,7 @@ class Engine:
     def delete_object(self, bucket: str, key: bytes, check: Check = unconditional) -> Promise:
         """Delete an object that need not exist."""
         self.check_bucket(bucket)
-        check(self.index.written_head(bucket, key))
+        check(self.index.written_head(bucket, key, details=False))
         return self.delete_objects(bucket, [key])
 
     def tag_object(self, bucket: str, key: bytes, tags: tuple[tuple[str, str], ...]) -> Promise:
