@@ -47,6 +47,7 @@ _IN_INDEX = int(State.RESIDENT | State.INLINE)
 NewFiles = Sequence[tuple[int, DataFile]]
 """Published files that no row knows yet."""
 TIDY_S = 5.0
+"""After that a bucket is looked into all the same: what was deleted meanwhile may come faster than it can be tidied."""
 TIDY_AGAIN_S = 0.05
 _TIDY_EVERY = 20
 
