@@ -60,6 +60,7 @@ cdef class Spool(Stage):
     cdef Block _block                    # being filled; None before the first byte and after the last
     cdef object _queue                   # deque of blocks for the worker
     cdef Py_ssize_t _waiting             # its length
+    cdef object _turn, _timer            # of the worker: its Future, and what ends the wait for it
     cdef object _error                   # why it failed, for the loop's thread to tell
     cdef int _busy                       # a worker runs or is about to
     cdef bint _paused, _ending           # up the chain; the last byte has come

@@ -7,6 +7,7 @@ from s3d._core.stage import Stage
 
 BLOCK_SIZE: int
 HASHED_SIZE: int
+TURN_LIMIT_S: float
 TEMPORARY_PREFIX: str
 
 class Block: ...

@@ -22,7 +22,7 @@ import xxhash
 from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.errno cimport EISDIR, ENOENT, EOPNOTSUPP
+from libc.errno cimport EISDIR, ENOENT, EOPNOTSUPP, ETIMEDOUT
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
@@ -51,6 +51,7 @@ cdef extern from "native_md5.h":
 
 BLOCK_SIZE = 262144       # what one read of a body brings at most (channel.pyx)
 HASHED_SIZE = 1048576     # of which there is a hash of its own, so that a range can be proved without the rest
+TURN_LIMIT_S = 60.0       # for one turn of a body's worker, its wait included: a client waits no longer (botocore)
 TEMPORARY_PREFIX = f".{time.time_ns():x}-"   # of this process's files that need a name; a pid may come again
 cdef Py_ssize_t _BLOCK_SIZE = BLOCK_SIZE
 cdef Py_ssize_t _HASHED_SIZE = HASHED_SIZE
@@ -295,24 +296,21 @@ cdef class Spool(Stage):
 
     cdef int _start(self) except -1:
         if not self._busy:
+            self._turn = self._executor.submit(self._work)
             self._busy = True
-            try:
-                self._executor.submit(self._work)
-            except BaseException:
-                self._busy = False
-                raise
+            self._timer = self._loop.call_later(TURN_LIMIT_S, self._overdue)
         return 0
 
     def _worked(self):
         """The worker has gone through its queue."""
         self._busy = False
+        self._turn = None
+        self._timer.cancel()
         if self.closed:
             self._drop()
             return
         if self._error is not None:
-            error = self._error
-            Stage.cancel(self, error)
-            self._end(error)
+            self._end(self._error)
             return
         if self._queue:
             self._start()
@@ -321,6 +319,12 @@ cdef class Spool(Stage):
             self._conclude()
         else:
             self._drained()
+
+    def _overdue(self):
+        """The disk hangs, or too many others come first."""
+        if not self.closed:
+            what = f"the disk has taken no more of a body for {TURN_LIMIT_S:g} s"
+            self._end(OSError(ETIMEDOUT, what, os.fsdecode(self._directory)))
 
     def _drained(self):
         """There is room in the queue again."""
@@ -356,6 +360,7 @@ cdef class Spool(Stage):
 
     cdef int _end(self, object error) except -1:
         """It will never be whole."""
+        Stage.cancel(self, error)
         done, self._done = self._done, None
         self.close()
         if done is not None:
@@ -370,6 +375,11 @@ cdef class Spool(Stage):
             if not self.whole and self.up is not None:
                 Stage.cancel(self, ConnectionAbortedError("the body is not wanted"))
             self.up = None
+            if self._turn is not None:
+                self._timer.cancel()
+                # One whose turn has not come: on a disk that hangs it might never.
+                if self._turn.cancel():
+                    self._busy = False
             self._drop()
 
     def lease(self):
@@ -402,8 +412,8 @@ cdef class Spool(Stage):
                 try:
                     self._executor.submit(discard_file, fd, temporary)
                     return 0
-                except RuntimeError:
-                    pass    # shut down: nobody waits for this thread either
+                except (RuntimeError, OSError):
+                    pass    # shut down, nobody waits for this thread either; or too many wait for theirs
             discard_file(fd, temporary)
         return 0
 

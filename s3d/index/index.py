@@ -25,6 +25,7 @@ from s3d._core.promise import Promise
 from s3d.crash_point import crash_point
 from s3d.index.commit import Commits, Flusher
 from s3d.index.errors import IndexBusy, IndexError_, IndexFailed, IndexInUse, IndexTooNew, IndexTooOld
+from s3d.index.garbage import Collecting
 from s3d.index.memory import Memory
 from s3d.index.records import Bucket, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor, floor_of, lost, sync_directory
@@ -51,7 +52,7 @@ from s3d.index.schema import (
     upload_key,
     with_details,
 )
-from s3d.index.transitions import LAST_PART, MAX_BUCKETS, Transitions
+from s3d.index.transitions import LAST_PART, MAX_BUCKETS
 from s3d.index.view import Notes, View
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ LOCK_WAIT_S: Final = 5.0
 """`Index.reopen` waits so long for reads in other threads to let the old database go."""
 
 
-class Index(Transitions):
+class Index(Collecting):
     """An open index. Make one with `open`; call `close` at the end."""
 
     def __init__(
@@ -90,6 +91,8 @@ class Index(Transitions):
         """Changes that had been durable are not there any more."""
         self._memory_bytes = memory_bytes
         self._scans: weakref.WeakSet[RowScan] = weakref.WeakSet()
+        self._watches = {}
+        self.openings = 0
         self.boot = 0
         """Number of this start; it has never been used before."""
         self._counter = 0
@@ -129,6 +132,7 @@ class Index(Transitions):
         )
 
     def _open(self) -> None:
+        self.openings += 1
         directory = self.directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,6 +174,7 @@ class Index(Transitions):
         self._memory = Memory(self._memory_bytes)
         self._durable_buckets: dict[str, Bucket] = {}
         self._written_buckets = {}
+        self._look_for_garbage()
         self.entries: dict[bytes, Entry] = self._memory.entries
         """What `cached` has in memory, by bucket name, NUL and key, for look-ups from C; they set an entry's ``seen``.
         Another dictionary when the index was opened anew."""
@@ -361,6 +366,15 @@ class Index(Transitions):
         and the files that they refer to must not be unlinked before. Cancelling it changes nothing but who is told.
         """
         return self._commits.durable()
+
+    def renew(self) -> Promise:
+        """Write what is there already, and make it durable: RocksDB keeps deleted rows for the snapshots of readers,
+        which a flush renews."""
+        self._check()
+        batch = WriteBatch(raw_mode=True)
+        batch.put(Name.FORMAT, number_key(FORMAT))
+        self._write(batch)
+        return self.durable()
 
     def _flush(self) -> None:
         """In the flusher's thread."""

@@ -92,7 +92,11 @@ def _read(slot: bytes) -> int | None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
@@ -138,4 +142,8 @@ def _keep(database: Path) -> None:
             target.hardlink_to(path)
         else:
             target.write_bytes(path.read_bytes())
+            _sync(target, os.O_RDONLY)
+    # Durable before RocksDB deletes what it was made from.
+    sync_directory(making)
     making.rename(kept)
+    sync_directory(kept.parent)

@@ -191,6 +191,15 @@ class Rows:
         except Exception as error:
             raise translated(self.directory, error) from error
 
+    def flush_heads(self) -> None:
+        """Any thread: as `flush_tables`, of the heads alone."""
+        try:
+            self._families[Family.HEADS].flush()
+        except KeyError:
+            raise self.closed() from None
+        except Exception as error:
+            raise translated(self.directory, error) from error
+
     @property
     def is_closed(self) -> bool:
         return self._database is None
@@ -205,16 +214,18 @@ class Rows:
         """For reads by key alone: an iterator of it sees the newest rows (rocksdict 0.3.29)."""
         return self._families[family].snapshot()
 
-    def iterator(self, family: Family, upper: bytes) -> RdictIter:
+    def iterator(self, family: Family, upper: bytes, most_skipped: int = 0) -> RdictIter:
         """Over the rows below ``upper`` as they are now; it keeps them as they are until it goes. Seek first.
 
         The caller keeps ``upper`` alive as long as the iterator: rocksdict 0.3.29 hands RocksDB the address of its
-        bytes, and with them gone the iterator ends anywhere.
+        bytes, and with them gone the iterator ends anywhere. Once it has stepped over ``most_skipped`` deleted rows, if
+        that is not 0, it ends with a `problem` ("internal keys skipped").
         """
         if self._database is None:
             raise self.closed()
         options = ReadOptions()
         options.set_iterate_upper_bound(upper)
+        options.set_max_skippable_internal_keys(most_skipped)
         try:
             return self._families[family].iter(options)
         except Exception as error:

@@ -14,6 +14,8 @@ blocks        BE64(file number), BE32(row)                             `BlockRow
 uploads       bucket name, 00, escaped key, 00 01, upload id (16)      `Upload`
 parts         upload id (16), BE16(part number)                        `UploadedPart`
 queue         BE64(sequence)                                           `QueueEntry`
+garbage       ``d``, BE64(generation number)                           `Dropped`
+garbage       ``u``, upload id (16)                                    `Dropped`
 ============  =======================================================  ===================================
 
 A bucket name has no NUL, so a name with NUL behind it is a prefix of that bucket's rows alone. Where the key comes last
@@ -24,6 +26,10 @@ other byte). Numbers are big-endian so that they sort; ``~number`` sorts the new
 Rows are MessagePack arrays (`s3d.index.records`), whose fields only ever grow at the end. A head of a generation
 with more than `MAX_EXTENTS_IN_HEAD` extents and parts begins with `DETAILED`, a byte that MessagePack never uses; its
 extents and parts then lie in ``details``, so that a listing reads short rows.
+
+A change that drops much (an object of 10,000 parts, an upload) leaves the ``details`` of the generation, or the
+``parts`` of the upload, where they are, and a row in ``garbage`` that says so. Their extents stay counted in ``files``
+until `s3d.index.garbage` has gone through them in small changes.
 """
 
 from __future__ import annotations
@@ -63,6 +69,7 @@ class Family(StrEnum):
     UPLOADS = "uploads"
     PARTS = "parts"
     QUEUE = "queue"
+    GARBAGE = "garbage"
 
 
 class Name:
@@ -82,6 +89,15 @@ class BlockRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """16 bytes; bit ``i % 8`` of byte ``i // 8`` is block ``i``."""
     hashes: bytes
     """128 times XXH3, 64 bits, little-endian; zero where the block is not there."""
+
+
+class Dropped(msgspec.Struct, frozen=True, array_like=True):
+    """Extents that nothing needs any more and that are counted still."""
+
+    released: int = 0
+    """Of a generation's: the first so many are not any more."""
+    moved: tuple[int, ...] = ()
+    """Of an upload's: numbers of the parts whose extents have become an object's; their rows count for nothing."""
 
 
 class QueueEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -108,9 +124,16 @@ decode_upload = msgspec.msgpack.Decoder(Upload).decode
 decode_part = msgspec.msgpack.Decoder(UploadedPart).decode
 decode_blocks = msgspec.msgpack.Decoder(BlockRow).decode
 decode_queue_entry = msgspec.msgpack.Decoder(QueueEntry).decode
+decode_dropped = msgspec.msgpack.Decoder(Dropped).decode
+decode_extents = msgspec.msgpack.Decoder(tuple[tuple[Extent, ...], msgspec.Raw]).decode
+"""Of details, without the parts: in a third of the time."""
 decode_details = msgspec.msgpack.Decoder(Details).decode
 _decode_listed = msgspec.msgpack.Decoder(Listed).decode
 _decode_generation = msgspec.msgpack.Decoder(Generation).decode
+
+DETAILS_OF: Final = b"d"
+PARTS_OF: Final = b"u"
+"""What a row of ``garbage`` is about."""
 
 _u64 = struct.Struct(">Q")
 _u32 = struct.Struct(">I")

@@ -11,14 +11,18 @@ import xxhash
 from rocksdict import AccessType, BlockBasedOptions, Cache, DBRecoveryMode, Options, Rdict
 
 from s3d.index.errors import IndexDamaged, IndexTooNew, translated
-from s3d.index.records import Bucket, DataFile, Generation, Upload, UploadedPart
+from s3d.index.records import Bucket, DataFile, Extent, Generation, Upload, UploadedPart
 from s3d.index.recovery import Floor, floor_of
 from s3d.index.rows import Rows
 from s3d.index.schema import (
+    DETAILS_OF,
     FORMAT,
+    Dropped,
     Family,
     Name,
     decode_bucket,
+    decode_dropped,
+    decode_extents,
     decode_file,
     decode_head,
     decode_part,
@@ -191,6 +195,30 @@ class Survey:
                 yield key[:16].hex(), int.from_bytes(key[16:], "big"), decode_part(row)
             except msgspec.MsgspecError:
                 yield key[:16].hex(), int.from_bytes(key[16:], "big"), None
+
+    def garbage(self) -> tuple[dict[int, int], dict[str, frozenset[int]]]:
+        """What was dropped and is counted still: by the numbers of generations, how many of their extents are not any
+        more; by the ids of uploads, numbers of the parts whose extents an object has now."""
+        generations: dict[int, int] = {}
+        uploads: dict[str, frozenset[int]] = {}
+        for key, row in self._items(Family.GARBAGE):
+            try:
+                dropped = decode_dropped(row)
+            except msgspec.MsgspecError:
+                dropped = Dropped()
+            if key.startswith(DETAILS_OF):
+                generations[number_of(key[1:])] = dropped.released
+            else:
+                uploads[key[1:].hex()] = frozenset(dropped.moved)
+        return generations, uploads
+
+    def dropped_extents(self, number: int, released: int) -> tuple[Extent, ...]:
+        """Those of a generation in the garbage that are counted still; none where they cannot be read."""
+        details = self._get(Family.DETAILS, number_key(number))
+        try:
+            return () if details is None else decode_extents(details)[0][released:]
+        except msgspec.MsgspecError:
+            return ()
 
     def files(self, first: int = 0) -> Iterator[tuple[int, DataFile | None]]:
         """Data files by number, from ``first`` on; None for a row that is no `DataFile`."""

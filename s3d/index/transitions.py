@@ -9,7 +9,9 @@ durable.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -22,7 +24,10 @@ from s3d.index.errors import IndexBusy, IndexError_
 from s3d.index.records import Bucket, DataFile, Extent, Generation, Upload, UploadedPart
 from s3d.index.rows import Rows, damaged
 from s3d.index.schema import (
+    DETAILS_OF,
     INLINE,
+    PARTS_OF,
+    Dropped,
     Family,
     bucket_end,
     bucket_prefix,
@@ -48,17 +53,26 @@ log = logging.getLogger(__name__)
 
 NewFiles = Sequence[tuple[int, DataFile]]
 LAST_PART: Final = (1 << 16) - 1
+DROPPED_AT_ONCE: Final = 64
+"""Files that a change takes its references from itself, 10 us each; what it drops beyond becomes garbage."""
+DETAILS_AT_ONCE_BYTES: Final = DROPPED_AT_ONCE * 16
+LITTER: Final = 10_000
+"""Deleted rows that a look-up may step over with the event loop waiting: 0.2 us each."""
 MAX_BUCKETS: Final = 4096
 """So many buckets at most are kept decoded."""
 
 
-class _Counts:
+class Counts:
     """What a change adds to and takes from the counts of files."""
 
     __slots__ = ("_by_file",)
 
     def __init__(self) -> None:
         self._by_file: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """Of files."""
+        return len(self._by_file)
 
     def add(self, extents: Iterable[Extent], times: int = 1) -> None:
         by_file = self._by_file
@@ -112,6 +126,11 @@ class Transitions:
     _view: View
     _commits: Commits
     _written_buckets: dict[str, Bucket]
+    _watches: dict[str, list[list[None]]]
+    openings: int
+    """How often the database was opened: with another, what was written before may be gone."""
+    has_garbage: bool
+    """There may be rows of garbage."""
 
     def _checked(self, generation: Generation, body: bytes | None) -> bytes:
         """An inline body, proved to be what was written."""
@@ -123,9 +142,11 @@ class Transitions:
 
     # What is written, durable or not.
 
-    def written_head(self, bucket: str, key: bytes) -> Generation | None:
-        """The current generation, complete."""
-        return self._complete(self._rows.get(Family.HEADS, head_key(bucket, key)))
+    def written_head(self, bucket: str, key: bytes, *, details: bool = True) -> Generation | None:
+        """The current generation; without ``details``, the extents and parts of a long one are left out (10,000 parts
+        take 10 ms to read)."""
+        row = self._rows.get(Family.HEADS, head_key(bucket, key))
+        return decode_head(row) if row is not None and not details else self._complete(row)
 
     def written_body(self, generation: Generation) -> bytes:
         """The inline body of what `written_head` has just returned. `IndexDamaged` as `Index.body`."""
@@ -163,8 +184,38 @@ class Transitions:
             return False
         return True
 
+    def bucket_is_littered(self, name: str) -> bool:
+        """Whether deleted rows lie before the first object, so many that `bucket_is_empty` would take long."""
+        upper = bucket_end(name)
+        rows = self._rows.iterator(Family.HEADS, upper, LITTER)
+        rows.seek(bucket_prefix(name))
+        problem = None if rows.valid() else self._rows.problem(rows)
+        del rows
+        if problem is not None and "internal keys skipped" not in str(problem):
+            raise problem
+        return problem is not None
+
+    def tidy(self) -> None:
+        """Any thread: let RocksDB drop deleted rows of objects, by writing them to a table, which it merges then."""
+        self._rows.flush_heads()
+
+    @contextmanager
+    def watch_parts(self, upload_id: str) -> Iterator[Callable[[], bool]]:
+        """Tell whether the parts of an upload are what they were at the beginning of this ``with``."""
+        changes: list[None] = []
+        watches = self._watches.setdefault(upload_id, [])
+        watches.append(changes)
+        opening = self.openings
+        try:
+            yield lambda: not changes and self.openings == opening
+        finally:
+            # By identity: two that have seen nothing are equal.
+            watches[:] = [each for each in watches if each is not changes]
+            if not watches:
+                self._watches.pop(upload_id, None)
+
     def file(self, number: int) -> DataFile | None:
-        """What is known of a data file; None if nothing refers to it."""
+        """Any thread: what is known of a data file; None if nothing refers to it."""
         row = self._rows.get(Family.FILES, number_key(number))
         return None if row is None else decode_file(row)
 
@@ -193,14 +244,14 @@ class Transitions:
         key = bucket_prefix(name)[:-1]
         before = self._rows.get(Family.BUCKETS, key)
         batch = WriteBatch(raw_mode=True)
-        counts = _Counts()
+        counts = Counts()
         batch.delete(key, self._rows.handles[Family.BUCKETS])
         uploads: dict[bytes, bytes | None] = {}
         parts: dict[bytes, bytes | None] = {}
         for row_key, row in self._rows.items(Family.UPLOADS, bucket_prefix(name), bucket_end(name)):
             uploads[row_key] = row
             batch.delete(row_key, self._rows.handles[Family.UPLOADS])
-            parts.update(self._drop_parts(batch, counts, row_key[-16:]))
+            parts.update(self._drop_parts(batch, counts, row_key[-16:]) or {})
         released = counts.write(self._rows, batch, ())
         self._written_buckets.clear()
         self._write(batch, released)
@@ -232,7 +283,7 @@ class Transitions:
         row_key = head_key(bucket, key)
         before = rows.get(Family.HEADS, row_key)
         batch = WriteBatch(raw_mode=True)
-        released = self._replace(batch, row_key, before, generation, body, new_files, None)
+        released = self._replace(batch, row_key, before, generation, body, new_files)
         self._write(batch, released)
         self._view.gathering.heads.setdefault(row_key, before)
         return released
@@ -259,7 +310,7 @@ class Transitions:
         prefix = bucket_prefix(bucket)
         heads = rows.handles[Family.HEADS]
         batch = WriteBatch(raw_mode=True)
-        counts = _Counts()
+        counts = Counts()
         dropped: dict[bytes, bytes | None] = {}
         for key in keys:
             row_key = prefix + key
@@ -298,44 +349,55 @@ class Transitions:
         before = self._rows.get(Family.PARTS, key)
         batch = WriteBatch(raw_mode=True)
         batch.put(key, encode(part), self._rows.handles[Family.PARTS])
-        counts = _Counts()
+        counts = Counts()
         counts.add(part.extents)
         if before is not None:
             counts.add(decode_part(before).extents, -1)
         released = counts.write(self._rows, batch, new_files)
         self._write(batch, released)
         self._view.gathering.parts.setdefault(key, before)
+        for changes in self._watches.get(upload_id, ()):
+            changes[:] = [None]
         return released
 
     def abort_upload(self, upload: Upload) -> list[int]:
         """Drop an upload and its parts."""
         self._check()
         batch = WriteBatch(raw_mode=True)
-        counts = _Counts()
+        counts = Counts()
         key, before, parts = self._drop_upload(batch, counts, upload)
         released = counts.write(self._rows, batch, ())
         self._write(batch, released)
         self._view.gathering.uploads.setdefault(key, before)
-        _note(self._view.gathering.parts, parts)
+        _note(self._view.gathering.parts, parts or {})
         return released
 
     def complete_upload(self, upload: Upload, generation: Generation) -> list[int]:
         """End an upload: ``generation``, whose extents are those of the chosen parts, becomes its key's current one.
 
-        The files of the chosen parts become the object's, without a copy; those of the others are returned.
+        The files of the chosen parts (those that ``generation.parts`` names) become the object's, without a copy; those
+        of the others are returned, or are garbage if there are many.
         """
         self._check()
         batch = WriteBatch(raw_mode=True)
-        counts = _Counts()
-        key, upload_before, parts = self._drop_upload(batch, counts, upload)
+        counts = Counts()
+        moved = tuple(part.number for part in generation.parts)
+        key, upload_before, parts = self._drop_upload(batch, counts, upload, moved)
+        if parts is not None:
+            counts.add(generation.extents)
+        elif sum(part.size_bytes for part in generation.parts) != generation.size_bytes:
+            raise ValueError("an object that was uploaded names the parts that it is made of")
         row_key = head_key(upload.bucket, upload.key)
         before = self._rows.get(Family.HEADS, row_key)
-        released = self._replace(batch, row_key, before, generation, None, (), counts)
+        self._put_head(batch, row_key, generation, None)
+        if before is not None:
+            self._drop(batch, counts, before)
+        released = counts.write(self._rows, batch, ())
         self._write(batch, released)
         notes = self._view.gathering
         notes.heads.setdefault(row_key, before)
         notes.uploads.setdefault(key, upload_before)
-        _note(notes.parts, parts)
+        _note(notes.parts, parts or {})
         return released
 
     # Pieces of changes.
@@ -348,9 +410,18 @@ class Transitions:
         generation: Generation,
         body: bytes | None,
         new_files: NewFiles,
-        counts: _Counts | None,
     ) -> list[int]:
         """Put a head and all that belongs to it in the place of the one before."""
+        self._put_head(batch, row_key, generation, body)
+        if before is None and not generation.extents and not new_files:
+            return []
+        counts = Counts()
+        counts.add(generation.extents)
+        if before is not None:
+            self._drop(batch, counts, before)
+        return counts.write(self._rows, batch, new_files)
+
+    def _put_head(self, batch: WriteBatch, row_key: bytes, generation: Generation, body: bytes | None) -> None:
         handles = self._rows.handles
         row, details = encode_head(generation)
         batch.put(row_key, row, handles[Family.HEADS])
@@ -358,15 +429,8 @@ class Transitions:
             batch.put(number_key(generation.number), details, handles[Family.DETAILS])
         if body is not None:
             batch.put(number_key(generation.number), body, handles[Family.BODIES])
-        if before is None and counts is None and not generation.extents and not new_files:
-            return []
-        counts = counts or _Counts()
-        counts.add(generation.extents)
-        if before is not None:
-            self._drop(batch, counts, before)
-        return counts.write(self._rows, batch, new_files)
 
-    def _drop(self, batch: WriteBatch, counts: _Counts, head: bytes) -> None:
+    def _drop(self, batch: WriteBatch, counts: Counts, head: bytes) -> None:
         """Drop what belongs to the generation of a head, the head itself excepted."""
         generation = decode_head(head)
         key = number_key(generation.number)
@@ -381,29 +445,49 @@ class Transitions:
                     self._rows.directory,
                     generation.number,
                 )
+            elif len(details) > DETAILS_AT_ONCE_BYTES or len(counts) > DROPPED_AT_ONCE:
+                self._leave(batch, DETAILS_OF + key, Dropped())
             else:
                 extents, _ = decode_details(details)
                 batch.delete(key, self._rows.handles[Family.DETAILS])
         counts.add(extents, -1)
 
     def _drop_upload(
-        self, batch: WriteBatch, counts: _Counts, upload: Upload
-    ) -> tuple[bytes, bytes | None, dict[bytes, bytes | None]]:
-        """Drop an upload with its parts; returns its key, its row and the rows of its parts, as they were."""
+        self, batch: WriteBatch, counts: Counts, upload: Upload, moved: tuple[int, ...] = ()
+    ) -> tuple[bytes, bytes | None, dict[bytes, bytes | None] | None]:
+        """Drop an upload with its parts; returns its key, its row, and what `_drop_parts` does."""
         key = _upload_key(upload)
         before = self._rows.get(Family.UPLOADS, key)
         if before is None:
             raise ValueError(f"there is no upload {upload.upload_id}")
         batch.delete(key, self._rows.handles[Family.UPLOADS])
-        return key, before, self._drop_parts(batch, counts, key[-16:])
+        return key, before, self._drop_parts(batch, counts, key[-16:], moved)
 
-    def _drop_parts(self, batch: WriteBatch, counts: _Counts, upload_id: bytes) -> dict[bytes, bytes | None]:
+    def _drop_parts(
+        self, batch: WriteBatch, counts: Counts, upload_id: bytes, moved: tuple[int, ...] = ()
+    ) -> dict[bytes, bytes | None] | None:
+        """Drop the parts of an upload; returns their rows as they were, None if they are garbage now.
+
+        In garbage, those that ``moved`` names have given their references away.
+        """
+        most = max(0, DROPPED_AT_ONCE - len(counts))
+        rows = list(islice(self._parts(upload_id, 0), most + 1))
+        if len(rows) > most:
+            self._leave(batch, PARTS_OF + upload_id, Dropped(moved=moved))
+            return None
         parts: dict[bytes, bytes | None] = {}
-        for key, row in self._parts(upload_id, 0):
+        for key, row in rows:
             parts[key] = row
             batch.delete(key, self._rows.handles[Family.PARTS])
             counts.add(decode_part(row).extents, -1)
         return parts
+
+    def _leave(self, batch: WriteBatch, key: bytes, dropped: Dropped) -> None:
+        """Leave garbage, for `s3d.index.garbage`."""
+        batch.put(key, encode(dropped), self._rows.handles[Family.GARBAGE])
+        # Before the write, as with `_write`: a key too many does no harm.
+        self._view.gathering.garbage.add(key)
+        self.has_garbage = True
 
     def _parts(self, upload_id: bytes, first: int) -> Iterator[tuple[bytes, bytes]]:
         return self._rows.items(Family.PARTS, part_key(upload_id, first), part_key(upload_id, LAST_PART) + b"\0")

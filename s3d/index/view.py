@@ -24,7 +24,7 @@ Before = dict[bytes, bytes | None]
 class Notes:
     """What one group changed."""
 
-    __slots__ = ("buckets", "by_family", "heads", "parts", "released", "uploads")
+    __slots__ = ("buckets", "by_family", "garbage", "heads", "parts", "released", "uploads")
 
     def __init__(self) -> None:
         self.buckets: Before = {}
@@ -33,6 +33,8 @@ class Notes:
         self.parts: Before = {}
         self.released: set[int] = set()
         """Data files whose last reference went; they are known until that is durable."""
+        self.garbage: set[bytes] = set()
+        """Keys of rows of garbage that came; until their change is durable, what they are about is read."""
         self.by_family: dict[Family, Before] = {
             Family.BUCKETS: self.buckets,
             Family.HEADS: self.heads,
@@ -93,6 +95,11 @@ class View:
         newer = self.gathering
         older = self.flushing
         return number in newer.released or (older is not None and number in older.released)
+
+    def is_needed(self, garbage: bytes) -> bool:
+        """The change that left this row of garbage is not visible yet."""
+        older = self.flushing
+        return garbage in self.gathering.garbage or (older is not None and garbage in older.garbage)
 
     def body(self, number_key: bytes) -> bytes:
         return self._by_number(self._bodies, number_key, "body")

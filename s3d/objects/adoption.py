@@ -26,6 +26,7 @@ from s3d.s3 import uploads
 from s3d.s3.errors import S3Error
 from s3d.s3.names import check_bucket_name, check_key
 from s3d.s3.reading import CompletedPart
+from s3d.s3.steps import at_once
 from s3d.store.check import Lost, read_trailer
 from s3d.store.layout import file_number
 from s3d.store.store import Store
@@ -212,6 +213,10 @@ class _Adoption:
         self.counts = Adopted()
 
     async def run(self, *, complete: bool) -> Adopted:
+        # First of all: an upload that comes back must not meet what is left of its being dropped.
+        while self._index.has_garbage:
+            self._released += await self._try(self._index.collect)
+            await self._settle_released()
         # The newest first, so that an older one of the same key finds it there and stays where it is.
         found = sorted(_numbers(self._store), reverse=True)
         for done, (_, path) in enumerate(found):
@@ -250,7 +255,8 @@ class _Adoption:
         except S3Error:
             return
         checksum = Checksum(*made.checksum) if made.checksum is not None else None
-        await multipart.complete(upload, parts, made.etag, checksum)
+        generation = at_once(multipart.made(upload, parts, made.etag, checksum))
+        await multipart.complete(upload, generation, lambda: True)
         self.counts.completed += 1
         self.counts.objects += 1
 
@@ -266,13 +272,16 @@ class _Adoption:
         """Make durable what was written, and only then take the files out of lost+found."""
         if not self._written:
             return
-        await self._index.durable()
-        self._store.remove(self._released)
-        self._released = []
+        await self._settle_released()
         for path, fate in self._written:
             self._store.adopted(_lost(path))
             self._tell(fate)
         self._written = []
+
+    async def _settle_released(self) -> None:
+        await self._index.durable()
+        self._store.remove(self._released)
+        self._released = []
 
     async def _take(self, path: str) -> None:
         record = _record(read_trailer(path))

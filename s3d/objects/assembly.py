@@ -1,8 +1,8 @@
-"""Bytes of objects as ranges of data files: cutting a range out, joining parts."""
+"""Bytes of objects as ranges of data files: cutting a range out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from s3d.index.records import Extent
 
@@ -21,8 +21,3 @@ def cut(extents: Sequence[Extent], start: int, end: int) -> list[Extent]:
         if position >= end:
             break
     return found
-
-
-def joined(extents: Iterable[Sequence[Extent]]) -> tuple[Extent, ...]:
-    """The extents of a whole out of its parts'."""
-    return tuple(extent for part in extents for extent in part)

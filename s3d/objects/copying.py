@@ -7,12 +7,13 @@ checksum by another algorithm than the source's, are read from the bytes. They a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from s3d._core.promise import Promise
 from s3d.index.records import Checksum, Generation, State
-from s3d.objects.engine import Check, Draft, Engine, unconditional
+from s3d.objects.engine import Check, Draft, Engine, SourceReplaced, unconditional
 from s3d.s3 import checksums
 from s3d.s3.errors import S3Error
 
@@ -44,23 +45,30 @@ async def copy_object(
         if original.parts or checksum is None or checksum.algorithm != wanted:
             md5, checksum = await engine.reread(original, 0, original.size_bytes, wanted)
             etag = md5.hex()
-            # No await from here to the transition: the extents are the source's as long as it is unchanged.
-            if engine.written(*source).number != original.number:
-                continue
-        copied: Generation = await _commit(engine, original, target, make(original), etag, checksum, check)
+        step = partial(_commit, engine, source, original.number, target, make, etag, checksum, check)
+        try:
+            copied: Generation = await engine.stalled.attempt(step)
+        except SourceReplaced:
+            continue
         return copied
     raise S3Error("OperationAborted", "The source was replaced again and again while it was being copied.")
 
 
 def _commit(
     engine: Engine,
-    original: Generation,
+    source: tuple[str, bytes],
+    number: int,
     target: tuple[str, bytes],
-    draft: Draft,
+    make: Callable[[Generation], Draft],
     etag: str,
     checksum: Checksum | None,
     check: Check,
 ) -> Promise:
+    """One step: the extents are the source's as long as it is generation ``number``. Its tags may have changed."""
+    original = engine.written(*source)
+    if original.number != number:
+        raise SourceReplaced
+    draft = make(original)
     body = engine.index.written_body(original) if original.state & State.INLINE else None
     copy = msgspec.structs.replace(
         original,
@@ -76,4 +84,4 @@ def _commit(
         parts=(),
         upload_id="",
     )
-    return engine.replace(*target, copy, check, body=body)
+    return engine.replace_now(*target, copy, check, body, ())

@@ -11,6 +11,7 @@ reference is. A crash between any two steps leaves at most a file that nothing r
 
 Concurrency: everything runs on the event loop's thread. Each transition decides and writes in one step without an
 await: it reads the *written* state (durable or not), checks the caller's conditions against it, and writes one batch.
+Where the index has no room for it, the whole step waits and is taken again (`s3d.objects.stalled`).
 What was read before a body arrived is only good for refusing early. Two writers of one key are ordered by their
 batches. A caller that goes away stops neither a batch that is written nor what follows from it.
 """
@@ -19,8 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import msgspec
@@ -36,6 +36,7 @@ from s3d.index.index import Index
 from s3d.index.records import Bucket, Checksum, DataFile, Extent, Generation, State, Upload, UploadedPart
 from s3d.objects import reread
 from s3d.objects.assembly import cut
+from s3d.objects.stalled import Stalled
 from s3d.s3.errors import S3Error
 from s3d.store.store import Store
 
@@ -43,8 +44,16 @@ from s3d.store.store import Store
 _IN_FILES = int(State.RESIDENT)
 _IN_INDEX = int(State.RESIDENT | State.INLINE)
 
+NewFiles = Sequence[tuple[int, DataFile]]
+"""Published files that no row knows yet."""
+TIDY_S = 5.0
+"""After that a bucket is looked into all the same: what was deleted meanwhile may come faster than it can be tidied."""
+TIDY_AGAIN_S = 0.05
+_TIDY_EVERY = 20
+
 Check = Callable[[Generation | None], None]
-"""Looks at an object's written state, None if there is no such object, and raises to refuse a change."""
+"""Looks at an object's written state, None if there is no such object, and raises to refuse a change. Extents and parts
+of a long one are left out."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -70,6 +79,10 @@ def unconditional(current: Generation | None) -> None:
     """The `Check` that refuses nothing."""
 
 
+class SourceReplaced(Exception):
+    """What was being copied is not current any more: a reason to begin again."""
+
+
 class closing:  # noqa: N801 - reads as contextlib's
     """Closes a spool unless somebody else has taken it over."""
 
@@ -86,6 +99,29 @@ class closing:  # noqa: N801 - reads as contextlib's
     def __exit__(self, *error: object) -> None:
         if self._spool is not None:
             self._spool.close()
+
+
+class Forsaking:
+    """Removes new files when the body of its ``with`` raises one of ``errors``.
+
+    Around what precedes a transition that is any error. The transition itself has written nothing when it raises
+    ValueError; after any other error their row may be there when the index is opened again. And where the index had no
+    room, they are needed for the next attempt.
+    """
+
+    __slots__ = ("_engine", "_errors", "_new_files")
+
+    def __init__(self, engine: Engine, new_files: NewFiles, errors: type[BaseException]) -> None:
+        self._engine = engine
+        self._new_files = new_files
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, self._errors) and not isinstance(error, IndexBusy):
+            self._engine.remove(self._new_files)
 
 
 def md5_of(spool: Spool) -> bytes:
@@ -115,6 +151,10 @@ class Engine:
         self._inline_size_bytes = inline_size_bytes
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._encode = msgspec.msgpack.Encoder().encode
+        self.stalled = Stalled()
+        """Those whose body is here, and for whose change the index has no room yet."""
+        self._rereads = reread.Rereads(store.rereading, store.read, lambda: store.closing)
+        store.touch.expected = self._expected
 
     # Reading.
 
@@ -126,6 +166,11 @@ class Engine:
         return self.store.body(
             [(extent.file, extent.offset_bytes, extent.size_bytes) for extent in cut(generation.extents, start, end)]
         )
+
+    def _expected(self, number: int) -> tuple[int, int] | None:
+        """Size and XXH3 of a data file by its row; any thread. The index's errors."""
+        row = self.index.file(number)
+        return None if row is None else (row.size_bytes, row.xxh3)
 
     # Receiving.
 
@@ -190,9 +235,9 @@ class Engine:
         files = [extent.file for extent in extents]
         self.store.pin(files)
         try:
-            return await asyncio.to_thread(reread.digest, reread.read(extents, self.store.read), algorithm)
+            return await self._rereads.digest(extents, algorithm)
         finally:
-            # A cancelled wait leaves the thread reading; its file stays open there, so unlinking it harms nobody.
+            # A cancelled wait leaves the thread at its last piece; the file stays open there: to unlink it is no harm.
             self.store.unpin(files)
 
     # Objects.
@@ -240,7 +285,12 @@ class Engine:
             spool.close()
             raise error
 
-        return self.store.publish(spool, file, self._encode(trailer)).then(lambda _: spool.close(), failed)
+        try:
+            publishing = self.store.publish(spool, file, self._encode(trailer))
+        except BaseException:
+            spool.close()
+            raise
+        return publishing.then(lambda _: spool.close(), failed)
 
     def replace(
         self,
@@ -250,13 +300,30 @@ class Engine:
         check: Check,
         *,
         body: bytes | None = None,
-        new_files: Sequence[tuple[int, DataFile]] = (),
+        new_files: NewFiles = (),
     ) -> Promise:
-        """Decide and write, in one step: ``generation`` becomes the head unless ``check`` refuses."""
+        """Decide and write, in one step: ``generation`` becomes the head unless ``check`` refuses.
+
+        ``new_files`` are removed when it does not. Where the index has no room, the step is taken again later.
+        """
+        return self.stalled.attempt(
+            lambda: self.replace_now(bucket, key, generation, check, body, new_files), lambda: self.remove(new_files)
+        )
+
+    def replace_now(
+        self,
+        bucket: str,
+        key: bytes,
+        generation: Generation,
+        check: Check,
+        body: bytes | None,
+        new_files: NewFiles,
+    ) -> Promise:
+        """As `replace`, but for an index without room: `IndexBusy`, and nothing has changed."""
         index = self.index
-        try:
+        with self.forsaking(new_files):
             self.check_bucket(bucket)
-            current = index.written_head(bucket, key)
+            current = index.written_head(bucket, key, details=False)
             check(current)
             if current is not None:
                 if current.number > generation.number:
@@ -265,10 +332,7 @@ class Engine:
                 if current.modified_ms > generation.modified_ms:
                     generation = msgspec.structs.replace(generation, modified_ms=current.modified_ms)
             self.check_writable()
-        except BaseException:
-            self.store.remove([number for number, _ in new_files])
-            raise
-        with self.forsaking(new_files):
+        with self.forsaking(new_files, ValueError):
             dropped = index.put_object(bucket, key, generation, body=body, new_files=new_files)
         return self.settled(dropped, generation)
 
@@ -282,17 +346,26 @@ class Engine:
             raise failure.with_traceback(None)
         self.store.room.check(size_bytes)
 
-    @contextmanager
-    def forsaking(self, new_files: Sequence[tuple[int, DataFile]]) -> Iterator[None]:
-        """Remove new files when the transition that would have referred to them wrote nothing.
+    def forsaking(self, new_files: NewFiles, errors: type[BaseException] = BaseException) -> Forsaking:
+        """Remove new files when ``errors`` show that nothing refers to them, nor will."""
+        return Forsaking(self, new_files, errors)
 
-        After any other error of it their row may be there when the index is opened again.
+    def remove(self, new_files: NewFiles) -> None:
+        """Files that were published and that no row refers to."""
+        self.store.remove([number for number, _ in new_files])
+
+    async def tidy(self, bucket: str) -> None:
+        """Wait until a look whether ``bucket`` is empty takes no time, at most `TIDY_S`.
+
+        Where many objects were just deleted it would step over each of them, with the event loop waiting.
         """
-        try:
-            yield
-        except (IndexBusy, ValueError):
-            self.store.remove([number for number, _ in new_files])
-            raise
+        for attempt in range(int(TIDY_S / TIDY_AGAIN_S)):
+            if not self.index.bucket_is_littered(bucket):
+                return
+            if attempt % _TIDY_EVERY == 0:
+                await asyncio.to_thread(self.index.tidy)
+            await self.index.renew()
+            await asyncio.sleep(TIDY_AGAIN_S)
 
     def settled(self, dropped: Sequence[int], value: object) -> Promise:
         """Bring ``value`` once all that was written is durable, and let ``dropped`` files go then."""
@@ -300,6 +373,18 @@ class Engine:
             # A promise of its own: whoever waits for the other may go away, and cancel it.
             self.index.durable().then(lambda _: self.store.remove(dropped), _left_to_the_sweep)
         return self.index.durable().then(lambda _: value)
+
+    def collect(self) -> bool:
+        """Release a little of what was dropped at once (`s3d.index.garbage`); False when there is nothing to do."""
+        if self.index.failure is not None or not self.index.has_garbage:
+            return False
+        try:
+            released = self.index.collect()
+        except IndexBusy:
+            return False
+        if released:
+            self.settled(released, None)
+        return self.index.has_garbage
 
     def delete_objects(self, bucket: str, keys: Sequence[bytes]) -> Promise:
         """Delete ``keys``; those that do not exist count as deleted."""
@@ -309,7 +394,7 @@ class Engine:
     def delete_object(self, bucket: str, key: bytes, check: Check = unconditional) -> Promise:
         """Delete an object that need not exist."""
         self.check_bucket(bucket)
-        check(self.index.written_head(bucket, key))
+        check(self.index.written_head(bucket, key, details=False))
         return self.delete_objects(bucket, [key])
 
     def tag_object(self, bucket: str, key: bytes, tags: tuple[tuple[str, str], ...]) -> Promise:

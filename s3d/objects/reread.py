@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from typing import Final, Protocol
 
 import xxhash
 from awscrt import checksums
 
 from s3d.index.records import Checksum, Extent
+
+SMALL_BYTES: Final = 8 << 20
+"""MD5 of them takes 15 ms."""
+LARGE_AT_ONCE: Final = 2
+"""Of `s3d.store.store.REREAD_THREADS`; MD5 keeps a core busy."""
 
 
 class _Hasher(Protocol):
@@ -60,11 +68,57 @@ def digest(pieces: Iterable[bytes | memoryview], algorithm: str) -> tuple[bytes,
     return md5.digest(), checksum
 
 
-def read(extents: Iterable[Extent], read_file: Callable[[int, int, int], Iterable[memoryview]]) -> Iterator[memoryview]:
-    """The bytes of ``extents``, for a worker thread, each piece good until the next; raises what ``read_file`` does.
+ReadFile = Callable[[int, int, int], Iterable[memoryview]]
+"""``read_file(number, offset, size)`` gives the bytes of one data file, proved to be what was written: the digest of
+damaged bytes would pass the damage for the real thing. In pieces, each good until the next."""
 
-    ``read_file(number, offset, size)`` gives those of one data file, proved to be what was written: the digest of
-    damaged bytes would pass the damage for the real thing.
+
+class Rereads:
+    """Reads objects again in threads of ``executor``, large ones in some of these at most. Loop's thread.
+
+    So neither what is small waits behind what is large, nor anything else behind these: they have the threads to
+    themselves. ``stopped()``, asked in a thread, ends all of them.
     """
-    for extent in extents:
-        yield from read_file(extent.file, extent.offset_bytes, extent.size_bytes)
+
+    def __init__(self, executor: Executor, read_file: ReadFile, stopped: Callable[[], bool]) -> None:
+        self._executor = executor
+        self._read_file = read_file
+        self._stopped = stopped
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    async def digest(self, extents: Sequence[Extent], algorithm: str) -> tuple[bytes, Checksum | None]:
+        """`digest` of the bytes of ``extents``; raises what reading them does.
+
+        Once the wait is cancelled no other piece is read, and the thread is free when it is through with the last.
+        """
+        ends = [] if sum(extent.size_bytes for extent in extents) <= SMALL_BYTES else [self._large.release]
+        if ends:
+            await self._large.acquire()
+        loop = asyncio.get_running_loop()
+        wanted = True
+
+        def pieces() -> Iterator[memoryview]:
+            for extent in extents:
+                for piece in self._read_file(extent.file, extent.offset_bytes, extent.size_bytes):
+                    if not wanted or self._stopped():
+                        raise ConnectionAbortedError("nobody waits for these bytes any more")
+                    yield piece
+
+        def ended(_: Future[tuple[bytes, Checksum | None]]) -> None:
+            # Without a loop nobody waits for a place any more.
+            with suppress(RuntimeError):
+                for end in ends:
+                    loop.call_soon_threadsafe(end)
+
+        try:
+            running = self._executor.submit(digest, pieces(), algorithm)
+        except BaseException:
+            for end in ends:
+                end()
+            raise
+        # Not when the wait ends: the thread may be at it for a while, on a disk that hangs for ever.
+        running.add_done_callback(ended)
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            wanted = False

@@ -230,7 +230,15 @@ class _Run:
                 yield where, generation.extents
         if check:
             self._look_at_uploads()
+        # Deleted, and counted still: what is wrong there concerns nobody but the sums.
+        generations, dropped = self._survey.garbage()
+        for number, released in generations.items():
+            yield Problem(""), self._survey.dropped_extents(number, released)
         for upload_id, number, part in self._survey.parts():
+            if upload_id in dropped:
+                if part is not None and number not in dropped[upload_id]:
+                    yield Problem("", upload_id=upload_id, part=number), part.extents
+                continue
             upload = self._uploads.get(upload_id)
             where = Problem("", upload_id=upload_id, part=number)
             if upload is not None:

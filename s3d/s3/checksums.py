@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from s3d._core.digest import Algorithm, digests
 from s3d.s3.errors import S3Error
 from s3d.s3.metadata import Headers
+from s3d.s3.steps import Steps, at_once
 
 FULL_OBJECT = "FULL_OBJECT"
 COMPOSITE = "COMPOSITE"
@@ -181,26 +182,33 @@ class _Crc:
         """``crc`` shifted by ``size_bytes`` zero bytes."""
         level = 0
         while size_bytes:
-            if level == len(self._doubling):
-                last = self._doubling[-1]
-                self._doubling.append(_shift_of([_shifted(last, _shifted(last, 1 << bit)) for bit in self._bits()]))
             if size_bytes & 1:
                 crc = _shifted(self._doubling[level], crc)
             size_bytes >>= 1
             level += 1
         return crc
 
+    def _reach(self, size_bytes: int) -> Steps[None]:
+        """Make what a shift by ``size_bytes`` needs; once for each power of two."""
+        while len(self._doubling) < size_bytes.bit_length():
+            yield
+            last = self._doubling[-1]
+            self._doubling.append(_shift_of([_shifted(last, _shifted(last, 1 << bit)) for bit in self._bits()]))
+
     def _bits(self) -> range:
         return range(self._width)
 
-    def combine(self, parts: Sequence[tuple[bytes, int]]) -> bytes:
-        often = {
-            size: _shift_of([self._by(size, 1 << bit) for bit in self._bits()])
-            for size, count in Counter(size for _, size in parts).items()
-            if count >= self._OFTEN
-        }
+    def combine(self, parts: Sequence[tuple[bytes, int]]) -> Steps[bytes]:
+        yield from self._reach(max((size for _, size in parts), default=0))
+        often = {}
+        for size, count in Counter(size for _, size in parts).items():
+            if count >= self._OFTEN:
+                often[size] = _shift_of([self._by(size, 1 << bit) for bit in self._bits()])
+                yield
         total = 0
-        for digest, size in parts:
+        for count, (digest, size) in enumerate(parts):
+            if count % self._OFTEN == 0:
+                yield
             shift = often.get(size)
             total = self._by(size, total) if shift is None else _shifted(shift, total)
             total ^= int.from_bytes(digest, "big")
@@ -219,6 +227,11 @@ def full_object(name: str, parts: Sequence[tuple[bytes, int]]) -> bytes:
 
     Nothing is read again. KeyError for an algorithm that is no CRC.
     """
+    return at_once(full_object_in_steps(name, parts))
+
+
+def full_object_in_steps(name: str, parts: Sequence[tuple[bytes, int]]) -> Steps[bytes]:
+    """`full_object`: 10,000 parts take 20 to 40 ms."""
     return _CRCS[name].combine(parts)
 
 

@@ -20,6 +20,7 @@ from s3d.s3.checksums import BY_ELEMENT
 from s3d.s3.dates import parse_http_date
 from s3d.s3.errors import S3Error
 from s3d.s3.names import invalid_argument
+from s3d.s3.steps import Steps, at_once
 
 MAX_PARTS = 10_000
 MAX_DELETES = 1000
@@ -28,6 +29,8 @@ _MAX_DEPTH = 8
 # The largest document has 10,000 parts of at most four elements each, twice over; an element takes some 200 bytes here,
 # the shortest one four in the body.
 _MAX_ELEMENTS = 80_000
+_STEP_BYTES = 4096
+_STEP_PARTS = 64
 
 
 class Element:
@@ -88,6 +91,10 @@ def malformed(message: str = "") -> S3Error:
 
 def parse_document(body: bytes, root: str) -> Element:
     """The document's element, which must be called ``root``; raises MalformedXML. Safe for any bytes."""
+    return at_once(_document(body, root))
+
+
+def _document(body: bytes, root: str) -> Steps[Element]:
     tree = _Tree()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -96,7 +103,10 @@ def parse_document(body: bytes, root: str) -> Element:
     parser.CharacterDataHandler = tree.text
     parser.StartDoctypeDeclHandler = tree.doctype
     try:
-        parser.Parse(body, True)
+        for start in range(0, len(body), _STEP_BYTES):
+            parser.Parse(body[start : start + _STEP_BYTES], False)
+            yield
+        parser.Parse(b"", True)
     # ValueError and LookupError: an encoding in the XML declaration that Python does not have.
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise S3Error("MalformedXML", cause=error) from error
@@ -146,11 +156,18 @@ def parse_complete(body: bytes) -> list[CompletedPart]:
     Raises MalformedXML, also for no parts or more than `MAX_PARTS`; InvalidArgument for a part number below 1 and for
     two checksums of one part; InvalidPart for a number that no part can have.
     """
-    root = parse_document(body, "CompleteMultipartUpload")
+    return at_once(parse_complete_in_steps(body))
+
+
+def parse_complete_in_steps(body: bytes) -> Steps[list[CompletedPart]]:
+    """`parse_complete`: 10,000 parts take 100 to 200 ms."""
+    root = yield from _document(body, "CompleteMultipartUpload")
     if not 1 <= len(root.children) <= MAX_PARTS:
         raise malformed()
-    parts = []
-    for child in root.children:
+    parts: list[CompletedPart] = []
+    for count, child in enumerate(root.children):
+        if count % _STEP_PARTS == 0:
+            yield
         if child.name != "Part":
             raise malformed()
         fields = leaves(child, _PART_FIELDS, ("PartNumber", "ETag"))

@@ -18,12 +18,14 @@ from s3d.s3.errors import S3Error
 from s3d.s3.metadata import Headers
 from s3d.s3.names import invalid_argument
 from s3d.s3.reading import CompletedPart
+from s3d.s3.steps import Steps, at_once
 
 MIN_PART_BYTES = 5 * 2**20
 """Of every part but the last."""
 MAX_PART_BYTES = 5 * 2**30
 MAX_OBJECT_BYTES = 10_000 * MAX_PART_BYTES
 
+_STEP_PARTS = 64
 _ID = re.compile(rb"[0-9a-f]{32}")
 _CRCS = ("CRC32", "CRC32C", "CRC64NVME")
 _SIZE = re.compile(rb"[+-]?\d{1,19}", re.ASCII)
@@ -119,16 +121,25 @@ def complete(
     or has another ETag or checksum; EntityTooSmall for one below `MIN_PART_BYTES` that is not the last; InvalidRequest
     and BadDigest by what the checksums are; in this order.
     """
+    return at_once(complete_in_steps(upload, listed, uploaded, headers))
+
+
+def complete_in_steps(
+    upload: Chosen, listed: Sequence[CompletedPart], uploaded: Mapping[int, Stored], headers: Headers = ()
+) -> Steps[Completion]:
+    """`complete`: 10,000 parts take 40 to 80 ms."""
     claim = _claimed(headers)
-    stored = _held(upload, listed, uploaded)
+    stored = yield from _held(upload, listed, uploaded)
     size_bytes = sum(part.size_bytes for part in stored)
     if size_bytes > MAX_OBJECT_BYTES:
         raise S3Error(
             "EntityTooLarge", extra={"ProposedSize": str(size_bytes), "MaxSizeAllowed": str(MAX_OBJECT_BYTES)}
         )
     _check_size(headers, size_bytes)
-    checksum = _check_checksum(upload, stored, claim, headers)
+    yield
+    checksum = yield from _check_checksum(upload, stored, claim, headers)
     etag = checksums.multipart_etag([bytes.fromhex(part.etag) for part in stored])
+    yield
     return Completion([part.number for part in stored], size_bytes, etag, checksum)
 
 
@@ -140,14 +151,16 @@ def makes(listed: Sequence[CompletedPart], etag: str) -> bool:
         return False
 
 
-def _held(upload: Chosen, listed: Sequence[CompletedPart], uploaded: Mapping[int, Stored]) -> list[Stored]:
+def _held(upload: Chosen, listed: Sequence[CompletedPart], uploaded: Mapping[int, Stored]) -> Steps[list[Stored]]:
     previous = 0
     for part in listed:
         if part.number <= previous:
             raise S3Error("InvalidPartOrder", extra={"UploadId": upload.upload_id})
         previous = part.number
-    stored = []
-    for part in listed:
+    stored: list[Stored] = []
+    for count, part in enumerate(listed):
+        if count % _STEP_PARTS == 0:
+            yield
         found = uploaded.get(part.number)
         if found is None or found.etag != part.etag:
             raise _invalid_part(upload, part)
@@ -226,7 +239,7 @@ def _claimed(headers: Headers) -> tuple[str, str, str] | None:
 
 def _check_checksum(
     upload: Chosen, stored: Sequence[Stored], claim: tuple[str, str, str] | None, headers: Headers
-) -> tuple[str, str, str] | None:
+) -> Steps[tuple[str, str, str] | None]:
     """The object's checksum, held against what the request says of it."""
     kind = next((checksums.parse_kind(value) for name, value in headers if name == b"x-amz-checksum-type"), None)
     if kind is not None and upload.checksum_kind and kind != upload.checksum_kind:
@@ -235,7 +248,7 @@ def _check_checksum(
             f"The upload was created using the {upload.checksum_kind} checksum mode. The complete request must use the "
             "same checksum mode.",
         )
-    made = _made(upload, stored)
+    made = yield from _made(upload, stored)
     if claim is None:
         return made
     name, digest, count = claim
@@ -254,7 +267,7 @@ def _bad_digest(name: str) -> S3Error:
     return S3Error("BadDigest", f"The {name} you specified did not match the calculated checksum.")
 
 
-def _made(upload: Chosen, stored: Sequence[Stored]) -> tuple[str, str, str] | None:
+def _made(upload: Chosen, stored: Sequence[Stored]) -> Steps[tuple[str, str, str] | None]:
     """The checksum that the parts' own make; None where they have none in common, or the upload chose none and they
     cannot be combined."""
     names = {"" if part.checksum is None else part.checksum.algorithm for part in stored}
@@ -265,14 +278,16 @@ def _made(upload: Chosen, stored: Sequence[Stored]) -> tuple[str, str, str] | No
     if kind == FULL_OBJECT and name not in _CRCS:
         return None
     digests = []
-    for part in stored:
+    for count, part in enumerate(stored):
+        if count % _STEP_PARTS == 0:
+            yield
         digest = None if part.checksum is None else checksums.from_text(name, part.checksum.value)
         if digest is None:
             return None
         digests.append(digest)
     if kind == COMPOSITE:
         return name, checksums.composite(name, digests), kind
-    whole = checksums.full_object(
+    whole = yield from checksums.full_object_in_steps(
         name, [(digest, part.size_bytes) for digest, part in zip(digests, stored, strict=True)]
     )
     return name, checksums.to_text(whole), kind

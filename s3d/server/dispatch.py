@@ -31,7 +31,8 @@ _log = logging.getLogger("s3d.server")
 RETRY_AFTER_S = b"1"
 HOST_ID = b64encode(secrets.token_bytes(48)).decode()
 """Which s3d refused: another one after each start, and opaque, as S3's x-amz-id-2 is."""
-_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EBUSY, errno.ETIMEDOUT))
+"""A full disk, or one that does not keep up: what may be well when the client asks again."""
 
 
 class Dispatcher(Admission):
@@ -115,8 +116,8 @@ def _refusal(request: Request | None, error: BaseException) -> S3Error:
         if isinstance(error, OSError) and error.filename is not None:
             words = f"{os.fsdecode(error.filename)}: {error.strerror}"
         _log.error("a request failed on the disk: %s", words)
-        # A full disk, and an index that is about to be opened anew, may be well when the client asks again.
-        again = isinstance(error, IndexFailed) or getattr(error, "errno", None) in _FULL
+        # An index that failed is about to be opened anew.
+        again = isinstance(error, IndexFailed) or getattr(error, "errno", None) in _PASSING
         code = "ServiceUnavailable" if again else "InternalError"
         return S3Error(code, f"s3d's own storage failed: {words}", resource=resource, cause=error)
     _log.error(

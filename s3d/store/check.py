@@ -9,7 +9,7 @@ import msgspec
 import xxhash
 
 from s3d.store import trailer
-from s3d.store.layout import Layout, file_number
+from s3d.store.layout import BOOT_SHIFT, Layout, file_number
 from s3d.store.trailer import Trailer, TrailerError
 
 CHUNK_BYTES = 1 << 20
@@ -83,7 +83,7 @@ def verify(
         path = layout.file(number)
         report.files += 1
         try:
-            what = _compare(path, size_bytes, xxh3, advance)
+            what = _compare(path, number, size_bytes, xxh3, advance)
         except FileNotFoundError:
             report.missing += 1
             problem(number, path, "it is missing")
@@ -98,7 +98,7 @@ def verify(
     return report
 
 
-def _compare(path: str, size_bytes: int, xxh3: int, advance: Callable[[int], object]) -> str:
+def _compare(path: str, number: int, size_bytes: int, xxh3: int, advance: Callable[[int], object]) -> str:
     """What is wrong with a file, empty if nothing is."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -111,11 +111,24 @@ def _compare(path: str, size_bytes: int, xxh3: int, advance: Callable[[int], obj
             found = trailer.read(fd)
         except TrailerError as error:
             return str(error)
-        if found.size_bytes != size_bytes or found.xxh3 != xxh3:
-            return "its trailer describes other data"
-        return ""
+        return contradiction(found, number, size_bytes, xxh3)
     finally:
         os.close(fd)
+
+
+def contradiction(found: Trailer, number: int, size_bytes: int, xxh3: int) -> str:
+    """What a trailer says that its file, known to be ``number`` with this data, cannot be; empty if nothing.
+
+    An earlier boot's number is that of a file that was adopted: it keeps its trailer under the new name.
+    """
+    if found.size_bytes != size_bytes or found.xxh3 != xxh3:
+        return (
+            f"its trailer describes {found.size_bytes} bytes with XXH3 {found.xxh3:016x}, and the index has "
+            f"{size_bytes} with {xxh3:016x}"
+        )
+    if found.number != number and found.number >> BOOT_SHIFT >= number >> BOOT_SHIFT:
+        return f"its trailer is that of data file {found.number:016x}"
+    return ""
 
 
 def lost_files(layout: Layout) -> Iterator[Lost]:

@@ -6,17 +6,18 @@ import asyncio
 import errno
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from s3d._core.filebody import FileBody
+from s3d._core.filebody import FileBody, open_to_read
 from s3d._core.promise import Promise
 from s3d._core.spool import Directory, Pace, Spool
 from s3d.store import check
 from s3d.store.check import Lost, VerifyReport
 from s3d.store.errors import StoreTooNew
+from s3d.store.lane import Lane
 from s3d.store.layout import MAX_NUMBER, SHARDS, Layout
 from s3d.store.lock import Lock
 from s3d.store.publishing import Publisher
@@ -33,6 +34,7 @@ HASH_THREADS = 4
 SYNC_THREADS = 16
 """Durable files a second at 64 waiting rise up to about 8 of them and fall from 64 on (ext4, files of 64 KiB)."""
 READ_THREADS = 8
+REREAD_THREADS = 4
 PIECE_BYTES = 1 << 20
 """What `Store.read` yields at a time."""
 
@@ -47,8 +49,8 @@ class Store:
     """The data files below one local directory. Made by `open`; loop's thread only unless said.
 
     Threads: one pool hashes and writes bodies, one syncs, names and unlinks files, one reads what is not in the page
-    cache, so that none of them waits for another. All are bounded, and what waits for them is bounded by the server's
-    connections.
+    cache, one reads bytes again for their digests, so that none of them waits for another. All are bounded, and so is
+    what waits for them (`Lane`).
     """
 
     def __init__(
@@ -75,10 +77,13 @@ class Store:
         self._staging = os.fsencode(layout.data)
         self._pace = Pace(sync)
         self._directories = [Directory(path) for path in layout.shards()]
-        self._hashing = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="s3d-spool")
-        self._syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3d-sync")
-        self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="s3d-read")
+        self._hashing = Lane(HASH_THREADS, "s3d-spool")
+        self._syncing = Lane(SYNC_THREADS, "s3d-sync")
+        self._reading = Lane(READ_THREADS, "s3d-read")
+        self.rereading = Lane(REREAD_THREADS, "s3d-reread")
+        """For those who `read` much, and for long."""
         self._publisher: Publisher | None = None
+        self._loop_thread = 0
         self._pins: dict[int, int] = {}
         self._removable: set[int] = set()
 
@@ -94,10 +99,10 @@ class Store:
         with the path.
         """
         layout = Layout(local_dir)
-        local_dir.mkdir(parents=True, exist_ok=True)
+        made = _make(local_dir)
         lock = Lock(layout.lock)
         try:
-            _prepare(layout, sync=sync)
+            _prepare(layout, made, sync=sync)
             trust = Trust(layout, sync=sync)
         except BaseException:
             lock.release()
@@ -107,7 +112,7 @@ class Store:
     def close(self) -> None:
         """Wait for what is under way, then let go of the directory; blocking, idempotent. Ends a sweep early."""
         self.closing = True
-        for executor in (self._hashing, self._syncing, self._reading):
+        for executor in (self._hashing, self._syncing, self._reading, self.rereading):
             executor.shutdown()
         self._lock.release()
 
@@ -151,6 +156,7 @@ class Store:
         if publisher is None or publisher.loop is not loop:
             publisher = Publisher(loop, self._syncing, self._forsake, sync=self.sync, step=self._steps)
             self._publisher = publisher
+            self._loop_thread = threading.get_ident()
         return publisher
 
     def spool(self, done: Callable[[Spool, BaseException | None], object], inline_limit: int) -> Spool:
@@ -184,18 +190,25 @@ class Store:
     def body(self, extents: Sequence[tuple[int, int, int]]) -> FileBody:
         """The bytes of ``extents``, (file number, offset, size) each, as the source of an answer.
 
-        Files are opened when their turn comes and pinned until the body has ended, however it ends. Bytes of an earlier
-        boot are proved before they go out; see `Touch`.
+        Files are opened when their turn comes and pinned until the body has ended, however it ends; in a thread where a
+        directory or an inode has to be read from the disk. Bytes of an earlier boot are proved before they go out; see
+        `Touch`.
         """
         loop = self._running().loop
         numbers = [extent[0] for extent in extents]
         verifier = None if all(map(self.touch.known, numbers)) else self.touch
         self.pin(numbers)
         try:
-            return FileBody(list(extents), self.open_file, lambda: self.unpin(numbers), loop, self._reading, verifier)
+            return FileBody(
+                list(extents), self._open_in_turn, lambda: self.unpin(numbers), loop, self._reading, verifier
+            )
         except BaseException:
             self.unpin(numbers)
             raise
+
+    def _open_in_turn(self, number: int) -> int:
+        """As `open_file`; on the loop's thread `BlockingIOError` rather than wait for the disk."""
+        return open_to_read(self.layout.file(number), threading.get_ident() != self._loop_thread)
 
     def open_file(self, number: int) -> int:
         """A descriptor for reading data file ``number``, the caller's to close; any thread. OSError with the path."""
@@ -261,7 +274,10 @@ class Store:
             else:
                 free.append(number)
         if free and not self.closing:
-            self._syncing.submit(self._unlink, free)
+            try:
+                self._syncing.submit(self._unlink, free)
+            except OSError as error:
+                log.warning("cannot remove %d data files that nothing refers to: %s", len(free), error.strerror)
 
     def _unlink(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -335,8 +351,33 @@ class Store:
         os.unlink(lost.path)
 
 
-def _prepare(layout: Layout, *, sync: bool) -> None:
-    """Make the directories, durable before the first file is."""
+def _make(local_dir: Path) -> set[Path]:
+    """Make a directory with all that is missing above it; returns those that were made."""
+    local_dir = local_dir.absolute()
+    made = {path for path in (local_dir, *local_dir.parents) if not path.exists()}
+    local_dir.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _sync_names(local_dir: Path, made: set[Path]) -> None:
+    """Make the names of a directory and of all above it durable, up to the root of its volume.
+
+    Not of those in ``made`` alone: a start that was killed between making some and syncing them left the others to us.
+    """
+    local_dir = local_dir.absolute()
+    for path in (local_dir, *local_dir.parents):
+        if os.path.ismount(path):
+            return
+        try:
+            Directory(os.fspath(path.parent)).sync()
+        except OSError as error:
+            # A directory of somebody else's that we may pass through and not read, or whose file system syncs none.
+            if path in made or error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL):
+                raise
+
+
+def _prepare(layout: Layout, made: set[Path], *, sync: bool) -> None:
+    """Make the directories, durable before the first file is; ``made`` are those that `_make` had to make."""
     try:
         written = layout.format.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
@@ -346,6 +387,9 @@ def _prepare(layout: Layout, *, sync: bool) -> None:
             f"{layout.format} says that {layout.local_dir} has format {written[:40]!r}; this s3d knows formats up to "
             f"{FORMAT}: run the newer s3d that wrote it, or give this one a directory of its own by S3D_LOCAL_DIR"
         )
+    if sync and not written:
+        # Before the format is: where it stands, the way to it is durable.
+        _sync_names(layout.local_dir, made)
     for directory in (layout.data, layout.lost_and_found):
         directory.mkdir(exist_ok=True)
     for shard in layout.shards():

@@ -6,6 +6,9 @@ right is remembered until the process ends, as far as there is room: what was fo
 running boot were hashed as they came and are not asked about. A file of an older format, without hashes of its blocks,
 is proved as a whole.
 
+The hashes are as good as the trailer they stand in, and that is sealed by itself: it would pass in a file that lies
+under another one's name as well. So the first look at a trailer holds it against what the index knows of the file.
+
 What is wrong is never remembered as a refusal: every read looks again, so that putting the right file back is enough.
 
 Threads: `known` and `verified` touch no disk and may be asked on the loop's thread; `verify` runs in any other, also
@@ -26,6 +29,7 @@ import xxhash
 
 from s3d._core.spool import HASHED_SIZE
 from s3d.store import trailer
+from s3d.store.check import contradiction
 from s3d.store.layout import BOOT_SHIFT, Layout
 from s3d.store.trailer import TrailerError
 
@@ -64,6 +68,10 @@ class _Blocks:
         return ENTRY_BYTES + len(self.hashes) + len(self.marks)
 
 
+def _no_row(_number: int) -> None:
+    """Nobody has said what the files are."""
+
+
 class Touch:
     """What is known of the bytes of data files of earlier boots; see the module. Serves `FileBody` as its verifier.
 
@@ -73,6 +81,9 @@ class Touch:
 
     def __init__(self, layout: Layout, *, stopped: Callable[[], bool]) -> None:
         self.boot = -1
+        self.expected: Callable[[int], tuple[int, int] | None] = _no_row
+        """Called in any thread: size and XXH3 that the data of a file must have, None where nothing refers to it any
+        more (a reader may outlive the row: its file is pinned). Whoever knows sets it."""
         self.mismatches = 0
         """Blocks, or trailers, that were not what was written, each time they were looked at."""
         self.checked_bytes = 0
@@ -163,6 +174,9 @@ class Touch:
             raise self._refusal(number, -1, str(error)) from None
         except OSError as error:
             raise OSError(error.errno, error.strerror, self._layout.file(number)) from None
+        row = self.expected(number)
+        if row is not None and (what := contradiction(read, number, *row)):
+            raise self._refusal(number, -1, what)
         made = _Blocks(read.size_bytes, read.xxh3, read.hashes)
         with self._lock:
             if self._damaged.get(number, (0, ""))[0] < 0:

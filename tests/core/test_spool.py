@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from base64 import b64encode
@@ -18,6 +19,7 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from s3d._core import spool
 from s3d._core.collect import Source, chain
 from s3d._core.digest import Algorithm, digests
 from s3d._core.fault import Fault, FaultCode
@@ -36,8 +38,9 @@ class Held(Executor):
         self.jobs: deque[Callable[[], object]] = deque()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.jobs.append(lambda: fn(*args, **kwargs))
-        return Future()
+        future: Future[Any] = Future()
+        self.jobs.append(lambda: future.set_running_or_notify_cancel() and fn(*args, **kwargs))
+        return future
 
     def run(self) -> None:
         while self.jobs:
@@ -345,6 +348,40 @@ def test_closing_cancels_the_body(point: Callable[[Stand], None], stand: Stand) 
     ended = point is at_the_last_byte
     stand.spool.close()
     assert (stand.source.cancelled is None) == ended
+
+
+def test_a_body_whose_worker_had_no_turn_is_let_go_of_at_once(stand: Stand) -> None:
+    stand.source.feed(BYTES[:BLOCK_SIZE])
+    stand.source.feed(BYTES[:BLOCK_SIZE])
+    assert stand.executor.jobs
+    assert stand.spool.fd >= 0
+    stand.spool.close()
+    assert stand.spool.fd == -1
+    stand.settle()
+    assert stand.ends.calls == []
+
+
+def test_a_body_whose_worker_has_no_turn_for_long_is_refused(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "TURN_LIMIT_S", 0.01)
+    stand.source.feed(BYTES[:BLOCK_SIZE])
+    stand.source.feed(BYTES[:BLOCK_SIZE])
+    while not stand.ends.calls:
+        stand.turn()
+    [error] = stand.ends.calls
+    assert isinstance(error, OSError)
+    assert (error.errno, error.filename) == (errno.ETIMEDOUT, str(stand.directory))
+    assert isinstance(stand.source.cancelled, OSError)
+    assert stand.spool.closed
+    stand.settle()
+
+
+def test_a_body_that_goes_on_slowly_is_not_refused(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "TURN_LIMIT_S", 0.05)
+    for _ in range(4):
+        stand.source.feed(BYTES[:BLOCK_SIZE])
+        stand.settle()
+        stand.loop.run_until_complete(asyncio.sleep(0.03))
+    assert stand.ends.calls == []
 
 
 def test_closing_while_a_thread_publishes_leaves_the_file_to_it(tmp_path: Path) -> None:

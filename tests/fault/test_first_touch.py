@@ -108,3 +108,17 @@ def test_a_copy_that_needs_the_bytes_of_a_damaged_object_fails(daemon: Standalon
         s3.copy_object(Bucket="notes", Key="copy", CopySource="notes/large", ChecksumAlgorithm="SHA256")
     assert [each["Key"] for each in s3.list_objects_v2(Bucket="notes")["Contents"]] == ["large"]
     s3.close()
+
+
+def test_a_file_of_another_object_under_the_name_of_this_one_is_an_internal_error(daemon: Standalone) -> None:
+    s3 = daemon.client()
+    s3.put_object(Bucket="notes", Key="other", Body=BODY[::-1])
+    s3.close()
+    daemon.stop()
+    mine, other = sorted(path for path in (daemon.local_dir / "data").rglob("*") if path.is_file())
+    other.replace(mine)
+    daemon.start()
+    status, answer, _ = daemon.get("/notes/large", (0, 100))
+    assert status == 500
+    assert b"<Code>InternalError</Code>" in answer
+    assert daemon.local()["mismatches"] == 1

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 import xxhash
 
 from s3d._core.collect import Collector, Source, chain
+from s3d._core.filebody import open_to_read
 from s3d._core.spool import Spool
 from s3d.store import Lost, Store, StoreLocked, StoreTooNew, Trailer, TrailerError
+from s3d.store import store as store_module
 from s3d.store import trailer as trailers
 
 INLINE = 1000
@@ -102,6 +105,30 @@ def test_many_at_once_are_all_published(store: Store) -> None:
 
     run(steps())
     assert files(store) == {number(counter) for counter in range(50)}
+
+
+def test_a_file_whose_name_is_on_the_disk_alone_is_opened_in_a_thread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names go from the kernel's cache only with the memory of the whole machine: openat2's answer is played."""
+    asked: list[tuple[bool, bool]] = []
+
+    def cold(path: str, may_wait: bool = True) -> int:
+        asked.append((threading.current_thread() is threading.main_thread(), may_wait))
+        if not may_wait:
+            raise BlockingIOError
+        return open_to_read(path)
+
+    async def steps() -> None:
+        await put(store, number(1))
+        await put(store, number(2))
+        monkeypatch.setattr(store_module, "open_to_read", cold)
+        assert await get(store, (number(1), 0, len(BODY)), (number(2), 0, len(BODY))) == 2 * BODY
+
+    store.begin(BOOT)
+    run(steps())
+    # Without and with a thread, for each of the two.
+    assert asked == [(True, False), (False, True)] * 2
 
 
 def test_a_number_that_is_taken_is_refused(store: Store) -> None:

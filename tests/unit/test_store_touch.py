@@ -359,3 +359,51 @@ def test_reading_of_this_boot_is_not_proved(daemon: Daemon) -> None:
     run(put(daemon.store, NUMBER, DATA))
     assert b"".join(bytes(piece) for piece in daemon.store.read(NUMBER, 0, len(DATA))) == DATA
     assert daemon.store.touch.checked_bytes == 0
+
+
+# The trailer and what the index knows.
+
+
+def test_a_sound_file_under_the_name_of_another_is_refused(daemon: Daemon) -> None:
+    other = random.Random(9).randbytes(len(DATA))
+    numbers = {NUMBER: DATA, NUMBER + 1: other}
+    for number, data in numbers.items():
+        run(put(daemon.store, number, data))
+    daemon.restart()
+    daemon.store.touch.expected = lambda number: (len(DATA), xxhash.xxh3_64_intdigest(numbers[number]))
+    assert run(get(daemon.store, (NUMBER + 1, MIB, 10))) == other[MIB : MIB + 10]
+    daemon.path(NUMBER + 1).replace(daemon.path())
+    assert "the index has" in refused(run(get(daemon.store, (NUMBER, 0, 10))), daemon)
+    assert list(daemon.store.touch.damage()) == [str(daemon.path())]
+
+
+@pytest.mark.parametrize("known", [(len(DATA) - 1, 0), (len(DATA), 1)])
+def test_a_trailer_of_other_data_than_the_index_knows_is_refused(known: tuple[int, int], daemon: Daemon) -> None:
+    written(daemon)
+    daemon.store.touch.expected = lambda _: (known[0], xxhash.xxh3_64_intdigest(DATA) ^ known[1])
+    assert "the index has" in refused(run(get(daemon.store, (NUMBER, 0, 10))), daemon)
+
+
+def test_the_trailer_of_another_number_is_refused(daemon: Daemon) -> None:
+    run(put(daemon.store, NUMBER + 1, DATA))
+    daemon.restart()
+    daemon.path(NUMBER + 1).rename(daemon.path())
+    daemon.store.touch.expected = lambda _: (len(DATA), xxhash.xxh3_64_intdigest(DATA))
+    assert "its trailer is that of" in refused(run(get(daemon.store, (NUMBER, 0, 10))), daemon)
+
+
+def test_a_file_that_nothing_refers_to_any_more_is_served_by_its_trailer(daemon: Daemon) -> None:
+    written(daemon)
+    daemon.store.touch.expected = lambda _: None
+    assert run(get(daemon.store, (NUMBER, 0, len(DATA)))) == DATA
+
+
+def test_an_index_that_cannot_be_asked_fails_the_read_and_not_the_file(daemon: Daemon) -> None:
+    written(daemon)
+
+    def fail(_number: int) -> None:
+        raise RuntimeError("closed")
+
+    daemon.store.touch.expected = fail
+    assert isinstance(run(get(daemon.store, (NUMBER, 0, 10))), RuntimeError)
+    assert daemon.store.touch.damage() == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from s3d._core.promise import Promise
 from s3d._core.request import Request
+from s3d._core.response import Response
 from s3d._core.sigv4 import SigningContext
 from s3d.gateway.gateway import Answer
 from s3d.gateway.local.house import House
@@ -66,17 +67,19 @@ class BucketOperations:
         ]  # fmt: skip
         return self._house.answer(request, 200, headers)
 
-    def delete_bucket(self, request: Request, context: SigningContext | None) -> Answer:
+    async def delete_bucket(self, request: Request, context: SigningContext | None) -> Response:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html"""
         house = self._house
         refuse_body_hash(context)
         house.check_bucket(request)
+        await house.engine.tidy(request.bucket)
         house.engine.check_bucket(request.bucket)
         # No await between this look and the transition.
         if not house.index.bucket_is_empty(request.bucket):
             raise S3Error("BucketNotEmpty", extra={"BucketName": request.bucket})
         dropped = house.index.delete_bucket(request.bucket)
-        return house.engine.settled(dropped, None).then(lambda _: house.answer(request, 204))
+        await house.engine.settled(dropped, None)
+        return house.answer(request, 204)
 
     def get_bucket_location(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html"""

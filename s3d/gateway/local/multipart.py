@@ -15,6 +15,8 @@ from s3d.gateway.local.drafts import checksum_headers, checksum_of, copy_source,
 from s3d.gateway.local.house import SOURCE_OWNER, Header, House
 from s3d.gateway.location import address
 from s3d.index.records import Checksum, Generation, Upload, UploadedPart
+from s3d.objects.multipart import PartsChanged
+from s3d.objects.turns import in_turns
 from s3d.s3 import (
     checksums,
     conditions,
@@ -29,6 +31,10 @@ from s3d.s3 import (
     uploads,
 )
 from s3d.s3.bodies import refuse_body_hash
+from s3d.s3.errors import S3Error
+from s3d.s3.steps import Steps, at_once
+
+_ATTEMPTS = 3
 
 
 class MultipartOperations:
@@ -104,42 +110,51 @@ class MultipartOperations:
         part = await self._multipart.copy_part(upload, number, source, choose)
         return house.document(request, documents.copy_part(part.etag, part.modified_ms, part.checksum))
 
-    def complete_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
+    async def complete_multipart_upload(self, request: Request, context: SigningContext | None) -> Response:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
-        self._house.check_bucket(request)
+        house = self._house
+        house.check_bucket(request)
         metadata.check_supported(request.headers)
         names.refuse_version(request.param(b"versionId"))
-        return self._house.read_document(request, context, partial(self._complete, request))
-
-    def _complete(self, request: Request, body: bytes) -> Promise:
-        house, multipart = self._house, self._multipart
-        listed = reading.parse_complete(body)
-        location = address(request, keep_slash=False)
-
-        def done(generation: Generation) -> Response:
-            answer = documents.complete_multipart_upload(
-                location, request.bucket, request.key, generation.etag, generation.checksum
-            )
-            return house.document(request, answer)
-
-        # No await from here to the transition.
+        body = await house.read_document(request, context, lambda body: body)
+        listed = await in_turns(reading.parse_complete_in_steps(body))
         upload_id = uploads.parse_upload_id(request.param(b"uploadId") or b"")
-        finished = multipart.completed(request.bucket, request.key, upload_id)
-        if finished is not None and uploads.makes(listed, finished.etag):
-            # The client did not hear of it, and asks again.
-            return house.engine.settled((), finished).then(done)
-        upload = self._find(request)
-        uploaded = multipart.parts(upload.upload_id, [part.number for part in listed])
-        completion = uploads.complete(upload, listed, uploaded, request.headers)
-        checksum = Checksum(*completion.checksum) if completion.checksum is not None else None
-        promise = multipart.complete(
-            upload,
-            [uploaded[number] for number in completion.numbers],
-            completion.etag,
-            checksum,
-            partial(conditions.check_write, request.headers),
+        generation = await self._complete(request, upload_id, listed)
+        answer = documents.complete_multipart_upload(
+            address(request, keep_slash=False), request.bucket, request.key, generation.etag, generation.checksum
         )
-        return promise.then(done)
+        return house.document(request, answer)
+
+    async def _complete(self, request: Request, upload_id: str, listed: list[reading.CompletedPart]) -> Generation:
+        """Read the parts, hold them against the list, and write: again, if a part came or went in between."""
+        multipart = self._multipart
+        for attempt in range(_ATTEMPTS + 1):
+            finished = multipart.completed(request.bucket, request.key, upload_id)
+            if finished is not None and uploads.makes(listed, finished.etag):
+                # The client did not hear of it, and asks again.
+                again: Generation = await self._house.engine.settled((), finished)
+                return again
+            upload = multipart.find(request.bucket, request.key, upload_id)
+            with multipart.watch(upload_id) as is_current:
+                making = self._made(upload, listed, request)
+                # The last time in one step, with which nobody can interfere.
+                made = await in_turns(making) if attempt < _ATTEMPTS else at_once(making)
+                try:
+                    generation: Generation = await multipart.complete(
+                        upload, made, is_current, partial(conditions.check_write, request.headers)
+                    )
+                except PartsChanged:
+                    continue
+                return generation
+        raise S3Error("OperationAborted", "The upload was changed again and again while it was being completed.")
+
+    def _made(self, upload: Upload, listed: list[reading.CompletedPart], request: Request) -> Steps[Generation]:
+        """The object that the listed parts make; refuses what S3 does."""
+        uploaded = yield from self._multipart.parts(upload.upload_id, [part.number for part in listed])
+        completion = yield from uploads.complete_in_steps(upload, listed, uploaded, request.headers)
+        checksum = Checksum(*completion.checksum) if completion.checksum is not None else None
+        chosen = [uploaded[number] for number in completion.numbers]
+        return (yield from self._multipart.made(upload, chosen, completion.etag, checksum))
 
     def abort_multipart_upload(self, request: Request, context: SigningContext | None) -> Answer:
         """https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html"""

@@ -175,7 +175,7 @@ class ObjectOperations:
         if conditions.conditional_write(request.headers):
             check = partial(conditions.check_write, request.headers)
             # Refused before the body is taken; what counts is asked again when the object is written.
-            check(self._index.written_head(request.bucket, request.key))
+            check(self._index.written_head(request.bucket, request.key, details=False))
         staged = self._engine.stage(request.body, upload)
         return staged.then(partial(self._put, request, draft, upload, check))
 
@@ -273,7 +273,7 @@ class ObjectOperations:
                     results.append((entry.key, entry.version, None))
                     continue
                 if entry.etag is not None or entry.modified_ms is not None or entry.size_bytes is not None:
-                    current = self._index.written_head(request.bucket, entry.key)
+                    current = self._index.written_head(request.bucket, entry.key, details=False)
                     conditions.check_delete_entry(current, entry.etag, entry.modified_ms, entry.size_bytes)
                 keys.append(entry.key)
             except S3Error as error:
