@@ -29,14 +29,13 @@ def show_item(item: Item) -> str:
     text += _bucket(item.bucket)
     text += "".join(map(show_condition, item.bucket_conditions))
     if item.key is not None:
-        text += "/" + show_word(item.key, _KEY) + "".join(map(show_condition, item.key_conditions))
+        text += "/" + show_key(item.key) + "".join(map(show_condition, item.key_conditions))
     return text
 
 
-def show_path(clause: Clause) -> str:
-    """A clause's bucket and key, without conditions."""
-    key = "" if clause.key is None else "/" + show_word(clause.key, _KEY)
-    return _bucket(clause.bucket) + key
+def show_key(key: Glob) -> str:
+    """A glob of keys."""
+    return show_word(key, _KEY)
 
 
 def _bucket(bucket: Glob) -> str:
