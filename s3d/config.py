@@ -282,7 +282,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def check_paths(self) -> tuple[str, ...]:
-        """Look at the files that the options name. Returns warnings; one that must be read and cannot is `ConfigError`."""
+        """Look at the files that the options name. Returns warnings; `ConfigError` for one that is of no use."""
         problems = []
         for name, path in (
             ("S3D_TLS_CERT", self.tls_cert),

@@ -85,7 +85,6 @@ cdef class Subject:
     cdef object held_bucket_tags, held_object_tags, held_headers, held_operation, held_user
 
 
-
 cdef class Program:
     cdef s3d_program program             # its tables are owned, and never change
     cdef readonly Py_ssize_t nodes       # of the tree, the root among them

@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Sequence
-from typing import final
+from typing import Self, final
 
 MAX_PREFIX: int
 GLOB_TEXT: int
@@ -42,6 +42,7 @@ NEEDS_SHIFT: int
 CLAUSE_SHIFT: int
 
 def read_amount(text: bytes) -> tuple[int, int] | None: ...
+
 @final
 class Subject:
     def refill(
@@ -62,14 +63,15 @@ class Subject:
         size_bytes: int | None = None,
         modified_ms: int | None = None,
     ) -> None: ...
+
 @final
 class Program:
     @property
     def nodes(self) -> int: ...
     @property
     def unknown(self) -> int: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         text: bytes,
         ops: Sequence[tuple[int, int, int]],
         conditions: Sequence[tuple[int, int, int, int, int, int, int, int]],
@@ -80,6 +82,6 @@ class Program:
         purpose: int,
         included_by_default: bool,
         included_if_unknowable: bool,
-    ) -> None: ...
+    ) -> Self: ...
     def decide(self, subject: Subject, /) -> int: ...
     def measure(self, subjects: list[Subject], rounds: int, /) -> tuple[int, int]: ...

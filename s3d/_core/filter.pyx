@@ -83,8 +83,8 @@ cdef class Subject:
         cdef uint8_t *path
         cdef timespec now
         # The bytes of a text that has to be encoded must live until they are copied.
-        held_bucket = octets_of(bucket, &bucket_data, &bucket_size)
-        held_key = octets_of(key, &key_data, &key_size)
+        bucket = octets_of(bucket, &bucket_data, &bucket_size)
+        key = octets_of(key, &key_data, &key_size)
         size = bucket_size + 1 + key_size
         if size > self.path_capacity:
             path = <uint8_t *>realloc(self.path, size)
@@ -226,9 +226,9 @@ cdef class Program:
     """A compiled list of clauses; immutable. `s3d.filters.compile` makes it, and says what the tables mean.
 
     ``text`` holds literals, names and labels. Rows: ``ops`` (offset, size, kind), ``conditions`` (attribute, operator,
-    name, name_size, first_op, op_count, kind, nanos), ``clauses`` (excludes, bucket_size, prefix_size, bucket_op, count,
-    key_op, count, condition, count), ``nodes`` (label, size, child, count, entry, count), and ``entries``, numbers of
-    clauses. Raises ValueError for tables that the evaluator could not trust.
+    name, name_size, first_op, op_count, kind, nanos), ``clauses`` (excludes, bucket_size, prefix_size, bucket_op,
+    count, key_op, count, condition, count), ``nodes`` (label, size, child, count, entry, count), and ``entries``,
+    numbers of clauses. Raises ValueError for tables that the evaluator could not trust.
 
     ``unknown`` counts the decisions that S3D_FILTER_UNKNOWN made.
     """
@@ -392,7 +392,7 @@ cdef class Program:
         """
         cdef Py_ssize_t count = len(subjects)
         cdef Py_ssize_t index
-        cdef int turn
+        cdef int _turn
         cdef long long included = 0
         cdef timespec start, end
         cdef const s3d_subject **about = <const s3d_subject **>table(count, sizeof(void *))
@@ -401,7 +401,7 @@ cdef class Program:
                 about[index] = &(<Subject?>subjects[index]).about
             with nogil:
                 clock_gettime(CLOCK_MONOTONIC, &start)
-                for turn in range(rounds):
+                for _turn in range(rounds):
                     for index in range(count):
                         included += s3d_decide(&self.program, about[index]) & S3D_INCLUDED
                 clock_gettime(CLOCK_MONOTONIC, &end)

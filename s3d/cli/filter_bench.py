@@ -89,7 +89,9 @@ def _evaluator(program: core.Program, subjects: list[Subject], seconds: float) -
         elapsed_ns, _ = program.measure(subjects, rounds)
         if elapsed_ns > seconds * 5e8 or rounds >= 1 << 28:
             return elapsed_ns / (rounds * len(subjects))
-        rounds = min(1 << 28, rounds * 2 if elapsed_ns < 1e6 else max(rounds + 1, int(rounds * seconds * 7e8 / elapsed_ns)))
+        rounds = min(
+            1 << 28, rounds * 2 if elapsed_ns < 1e6 else max(rounds + 1, int(rounds * seconds * 7e8 / elapsed_ns))
+        )
 
 
 def _timed(run: Callable[[], object], decisions: int, seconds: float) -> float:
@@ -201,7 +203,7 @@ def _condition(
         AGE: lambda sample: str(sample.age_s),
         OPERATION: lambda sample: sample.operation,
     }
-    read = reads.get(condition.attribute, lambda sample: sample.user)
+    read: Callable[[Sample], str | None] = reads.get(condition.attribute, lambda sample: sample.user)
     if not condition.operator:
         return lambda sample: read(sample) is not None
     amount = condition.amount
@@ -211,7 +213,8 @@ def _condition(
         def compares(sample: Sample) -> bool:
             value = read(sample)
             found = None if value is None else core.read_amount(value.encode("utf-8", "surrogateescape"))
-            if found is None or found[0] not in (amount.kind, core.NUMBER):
+            kinds = (amount.kind, core.NUMBER) if amount.kind in (core.SIZE, core.DURATION) else (amount.kind,)
+            if found is None or found[0] not in kinds:
                 return negated
             return compare(found[1], amount.nanos)
 

@@ -1,8 +1,8 @@
 """From clauses to the tables that the evaluator runs on.
 
-Each clause goes into a radix tree by the literal that every path it matches begins with, ``bucket/prefix``; what of its
-globs comes after that is matched when the evaluator gets there. A clause whose bucket is itself a glob goes in with what
-its bucket begins with.
+Each clause goes into a radix tree by the literal that every path it matches begins with, ``bucket/prefix``; what of
+its globs comes after that is matched when the evaluator gets there. A clause whose bucket is itself a glob goes in with
+what its bucket begins with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from collections.abc import Sequence
 
 from s3d._core import filter as core
 from s3d.filters.grammar import (
-    AGE, HEADER, METADATA, OPERATION, SIZE, TAG, USER, Clause, Condition, Glob, Wild,
+    AGE,
+    HEADER,
+    METADATA,
+    OPERATION,
+    SIZE,
+    TAG,
+    USER,
+    Clause,
+    Condition,
+    Glob,
+    Wild,
 )  # fmt: skip
 
 _OPERATORS = {
@@ -124,7 +134,9 @@ class _Compiler:
             if isinstance(piece, Wild):
                 self._ops.append((0, 0, core.GLOB_ANY if piece is Wild.ANY else core.GLOB_ONE))
             else:
-                self._ops.append((self._literal(piece), len(piece), core.GLOB_TEXT if _is_text(piece) else core.GLOB_BYTES))
+                self._ops.append(
+                    (self._literal(piece), len(piece), core.GLOB_TEXT if _is_text(piece) else core.GLOB_BYTES)
+                )
         return first, len(self._ops) - first
 
     def _literal(self, literal: bytes) -> int:

@@ -12,7 +12,8 @@
     if decision.included: ...
 
 What is at hand costs nothing to set, and lets reserved tags be seen; what is not is left out, and asked for only where
-the verdict depends on it. `Filter.needs` tells beforehand what may ever be asked for: with 0 no decision needs a lookup.
+the verdict depends on it. `Filter.needs` tells beforehand what may ever be asked for: with 0 no decision needs a
+lookup.
 """
 
 from __future__ import annotations

@@ -15,8 +15,29 @@ from typing import NoReturn
 from s3d._core import filter as core
 from s3d.filters.errors import FilterError
 from s3d.filters.grammar import (
-    AGE, ATTRIBUTES, HEADER, KINDS, MAX_CLAUSES, MAX_CONDITIONS, MAX_GLOB_BYTES, MAX_TEXT_BYTES, METADATA, NAMED,
-    OPERATION, OPERATORS, ORDERINGS, SIZE, TAG, Amount, Clause, Condition, FileList, Glob, Item, Span, Wild,
+    AGE,
+    ATTRIBUTES,
+    HEADER,
+    KINDS,
+    MAX_CLAUSES,
+    MAX_CONDITIONS,
+    MAX_GLOB_BYTES,
+    MAX_TEXT_BYTES,
+    METADATA,
+    NAMED,
+    OPERATION,
+    OPERATORS,
+    ORDERINGS,
+    SIZE,
+    TAG,
+    Amount,
+    Clause,
+    Condition,
+    FileList,
+    Glob,
+    Item,
+    Span,
+    Wild,
 )  # fmt: skip
 
 _BLANKS = " \t\r"
@@ -99,7 +120,9 @@ class _Parser:
         if character == "#":
             self._fail("a comment begins after a blank; for the character itself write \\#")
         if self._at > after:
-            self._fail("expected a comma or a new line between two items; a blank within a name is quoted or written \\ ")
+            self._fail(
+                "expected a comma or a new line between two items; a blank within a name is quoted or written \\ "
+            )
         if character == "]":
             self._fail("a ] that closes nothing; for the character itself write \\]")
         if character == "[" and isinstance(item, FileList):
@@ -209,7 +232,7 @@ class _Parser:
             self._fail(f"no attribute is called {word}{hint}", first, self._at)
         if on_bucket and word != TAG:
             self._fail(
-                f"{word} is the object's: it stands after the slash, as in bucket/[{word}…]; a bucket has only tag:NAME",
+                f"{word} is the object's: write it after the slash, as in bucket/[{word}…]; a bucket has only tag:NAME",
                 first,
                 self._at,
             )
@@ -259,7 +282,9 @@ class _Parser:
         if operator in ORDERINGS and amount is None:
             if not plain and core.read_amount(literal) and not wild:
                 self._fail(f"quotes and escapes make it a text, and {operator} compares no texts", first, end)
-            self._fail(f"{operator} compares {_words([f'{kind}s' for kind in KINDS.values()])}; this is a text", first, end)
+            self._fail(
+                f"{operator} compares {_words([f'{kind}s' for kind in KINDS.values()])}; this is a text", first, end
+            )
         if attribute == OPERATION:
             self._check_operation(value, first, end)
         return value, amount
@@ -325,7 +350,9 @@ class _Parser:
             pieces.append(bytes(literal))
         size = sum(len(piece) if isinstance(piece, bytes) else 1 for piece in pieces)
         if size > MAX_GLOB_BYTES:
-            self._fail(f"{size:,} bytes; at most {MAX_GLOB_BYTES:,} are compared, as many as a key has", start, self._at)
+            self._fail(
+                f"{size:,} bytes; at most {MAX_GLOB_BYTES:,} are compared, as many as a key has", start, self._at
+            )
         return tuple(pieces)
 
     def _escape(self) -> bytes:

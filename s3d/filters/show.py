@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from s3d._core import filter as core
-from s3d.filters.grammar import Clause, Condition, FileList, Glob, Item, Wild
+from s3d.filters.grammar import Condition, FileList, Glob, Item
 
 _NAMED_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # What ends each kind of word, or begins something else in it.

@@ -66,7 +66,10 @@ def read_sources(text: str) -> Sources:
             found = [each for each in parse(content, item.path, in_file=True) if isinstance(each, Clause)]
             if not found:
                 raise FilterError(
-                    "there is no clause in this file; * is every object", text=content, source=item.path, span=Span(0, 0)
+                    "there is no clause in this file; * is every object",
+                    text=content,
+                    source=item.path,
+                    span=Span(0, 0),
                 )
             placed += (Placed(clause, item.path, content) for clause in found)
         if len(placed) > MAX_CLAUSES:

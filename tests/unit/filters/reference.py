@@ -169,8 +169,6 @@ def value_of(condition: Condition, thing: Object, on_bucket: bool) -> bytes | No
         return b"%d" % thing.size_bytes
     if condition.attribute == "hdr" and name == b"last-modified":
         return imf(thing.modified_ms)
-    if condition.attribute == "hdr" and name == b"content-length":
-        return None
     name = b"x-amz-meta-" + name if condition.attribute == "md" else name
     return next((value for other, value in thing.headers if other.lower() == name), None)
 
@@ -241,7 +239,9 @@ def amount_of(octets: bytes) -> tuple[str, Fraction] | None:
         if hours and (abs(int(hours)) > 23 or int(minutes) > 59):
             return None
         offset = (int(hours[0] + "1")) * (abs(int(hours)) * 60 + int(minutes)) * 60 if hours else 0
-        return "date", (at - _EPOCH) // timedelta(seconds=1) - offset + Fraction(int((fraction or "0").ljust(9, "0")), 10**9)
+        return "date", (at - _EPOCH) // timedelta(seconds=1) - offset + Fraction(
+            int((fraction or "0").ljust(9, "0")), 10**9
+        )
     match = _NUMBER.fullmatch(text)
     if match is None or match[5].lower() not in _UNITS or (match[1] and match[5]):
         return None

@@ -10,7 +10,7 @@ import typer
 
 from s3d import values
 from s3d.cli import address
-from s3d.cli.console import ERROR, OK, USAGE, Failure, note, plural, print_json, visible
+from s3d.cli.console import ERROR, OK, USAGE, Failure, plural, print_json, visible
 
 if TYPE_CHECKING:
     from s3d.filters.decide import Decision, Filter, Needs, Purpose, Subject
@@ -158,7 +158,9 @@ def bench(
         return
     print(f"{plural(found.clauses, 'clause')}, {plural(found.objects, 'object')}, {found.included:.0%} included")
     for way in found.ways:
-        slower = "" if way is found.ways[0] else f"  {way.per_decision_ns / found.ways[0].per_decision_ns:,.0f} times slower"
+        slower = (
+            "" if way is found.ways[0] else f"  {way.per_decision_ns / found.ways[0].per_decision_ns:,.0f} times slower"
+        )
         print(f"  {way.name:9}  {way.per_second:>12,.0f}/s  {way.per_decision_ns / 1000:>10,.3f} µs{slower}")
 
 
@@ -238,12 +240,14 @@ def _describe(opened: Filter, as_json: bool) -> None:
     only_exclusions = all(placed.clause.exclude for placed in opened.clauses)
     needs = _need_words(opened.needs)
     if as_json:
-        print_json({
-            "clauses": [_plain_clause(placed, number) for number, placed in enumerate(opened.clauses, 1)],
-            "files": list(opened.files),
-            "needs": needs,
-            "default": "included" if only_exclusions else "excluded",
-        })
+        print_json(
+            {
+                "clauses": [_plain_clause(placed, number) for number, placed in enumerate(opened.clauses, 1)],
+                "files": list(opened.files),
+                "needs": needs,
+                "default": "included" if only_exclusions else "excluded",
+            }
+        )
         return
     if not opened.clauses:
         print("An empty filter: every object is included.")
@@ -274,7 +278,10 @@ def _explanation(opened: Filter, given: Given, decision: Decision, assumed: Need
         placed = opened.clauses[decision.clause]
         where = f", {visible(placed.source)}" if placed.source else ""
         later = "" if decision.clause == count - 1 else ", the last that matches"
-        lines += [f"Clause {decision.clause + 1} of {count} decides{later} ({_place(placed)}{where}):", *_excerpt(placed)]
+        lines += [
+            f"Clause {decision.clause + 1} of {count} decides{later} ({_place(placed)}{where}):",
+            *_excerpt(placed),
+        ]
     elif not count:
         lines.append("An empty filter includes every object.")
     elif decision.included:
@@ -371,7 +378,7 @@ def _assumptions(assumed: Needs) -> list[str]:
     words = {
         Needs.BUCKET_TAGS: "the bucket has no tags (--bucket-tag)",
         Needs.OBJECT_TAGS: "the object has no tags (--tag)",
-        Needs.METADATA: "it is new, of unknown size, and has no headers or metadata (--age, --size, --header, --metadata)",
+        Needs.METADATA: "it is new, has no known size and no headers (--age, --size, --header, --metadata)",
     }
     taken = [text for need, text in words.items() if need in assumed]
     return ["", f"Taken for granted, since nothing was said: {'; '.join(taken)}."] if taken else []
