@@ -114,13 +114,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     write_queue_filter: Annotated[str | None, Option(
         "S3D_WRITE_QUEUE_FILTER", "filter", None, FILTERS,
-        "Which writes are queued, such as logs/*, !logs/tmp/* (docs/filters.md). Not set: all of them.")]
+        "Which writes are queued, as a filter (docs/filters.md). Not set: all of them.")]
     read_cache_filter: Annotated[str | None, Option(
         "S3D_READ_CACHE_FILTER", "filter", None, FILTERS,
-        "Which objects are cached, such as */*[size<1GiB], @/etc/s3d/cached (docs/filters.md). Not set: all of them.")]
+        "Which objects are cached, as a filter (docs/filters.md). Not set: all of them.")]
     filter_unknown: Annotated[Literal["exclude", "include"], Option(
         "S3D_FILTER_UNKNOWN", "choice", "exclude", FILTERS,
-        "What a filter says of an object where that depends on tags or metadata that the remote does not let us read.",
+        "What a filter says of an object where that depends on tags or metadata that the remote keeps from s3d.",
         choices=("exclude", "include"))]
 
     auth: Annotated[Literal["auto", "none", "sigv4"], Option(
