@@ -81,7 +81,6 @@ cdef class Subject:
         cdef const uint8_t *key_data
         cdef Py_ssize_t bucket_size, key_size, size
         cdef uint8_t *path
-        cdef timespec now
         # The bytes of a text that has to be encoded must live until they are copied.
         bucket = octets_of(bucket, &bucket_data, &bucket_size)
         key = octets_of(key, &key_data, &key_size)
@@ -107,9 +106,6 @@ cdef class Subject:
         if user is not None:
             self.held_user = octets_of(user, &self.about.user, &size)
             self.about.user_size = size
-        if now_ms < 0:
-            clock_gettime(CLOCK_REALTIME, &now)
-            now_ms = <int64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000
         self.about.now_ms = now_ms
 
     def set_bucket_tags(self, tags, /):
@@ -140,10 +136,15 @@ cdef class Subject:
         Of headers with one name the first counts. ``size_bytes`` None: nobody knows, which leaves a Content-Length
         among the headers. ``modified_ms`` None: it is being written now. ``headers`` None: none of this is to be had.
         """
+        cdef timespec now
         self.about.states[S3D_METADATA] = S3D_NOT_LOADED  # if what follows raises
         if headers is None:
             self.about.states[S3D_METADATA] = S3D_UNKNOWABLE
             return
+        if self.about.now_ms < 0:
+            # Only now, since ages are metadata: most decisions never ask what time it is.
+            clock_gettime(CLOCK_REALTIME, &now)
+            self.about.now_ms = <int64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000
         self.about.size_bytes = -1 if size_bytes is None else size_bytes
         self.about.modified_ms = self.about.now_ms if modified_ms is None else modified_ms
         self.held_headers = hold(&self.headers, headers)

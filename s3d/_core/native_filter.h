@@ -124,7 +124,7 @@ static inline const uint8_t *s3d_text_of(const s3d_program *program, const s3d_c
         found = s3d_find_tag(subject->object_tags, subject->object_tag_count, name, condition->name_size);
         break;
     case S3D_LAST_MODIFIED_HEADER:
-        *size = s3d_write_imf(subject->modified_ms / 1000, scratch);
+        *size = subject->modified_ms < 0 ? 0 : s3d_write_imf(subject->modified_ms / 1000, scratch);
         return *size ? scratch : NULL;
     case S3D_CONTENT_LENGTH_HEADER:
         if (subject->size_bytes >= 0) {

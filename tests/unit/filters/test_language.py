@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,6 +171,14 @@ def test_a_size_that_nobody_knows_is_absent() -> None:
 def test_an_object_that_is_being_written_has_no_age() -> None:
     assert included("*/[age=0]", "b/k", modified_ms=None)
     assert included("*/[age<1s]", "b/k", modified_ms=NOW_MS + DAY_MS)
+
+
+def test_without_another_time_ages_count_to_now() -> None:
+    made, opened = Subject(), Filter.open("b/[age>1h]", Purpose.CACHE)
+    for age_s, expected in ((3500, False), (3700, True)):
+        made.refill("b", b"k")
+        made.set_metadata((), modified_ms=int((time.time() - age_s) * 1000))
+        assert opened.decide(made).included is expected
 
 
 def test_of_two_headers_with_one_name_the_first_counts() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s3d._core import filter as core
@@ -34,7 +34,6 @@ def verdict_of(code: int) -> Verdict:
     )
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.lists(clauses(), max_size=6), OBJECTS, st.booleans())
 def test_the_evaluator_decides_as_the_reference_does(many: list[Clause], thing: Object, includes: bool) -> None:
     program = compile_clauses(many, included_if_unknowable=includes)
@@ -42,7 +41,6 @@ def test_the_evaluator_decides_as_the_reference_does(many: list[Clause], thing: 
     assert verdict_of(program.decide(SUBJECT)) == reference.decide(many, thing, unknown_includes=includes)
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(WORDS, KEYS, st.booleans()), min_size=1, max_size=40), st.lists(OBJECTS, min_size=1, max_size=5)
 )
@@ -54,7 +52,6 @@ def test_the_last_of_many_paths_decides(paths: list[tuple[bytes, tuple, bool]], 
         assert verdict_of(program.decide(SUBJECT)) == reference.decide(many, thing)
 
 
-@settings(max_examples=400, deadline=None)
 @given(KEYS, st.lists(st.one_of(LITERALS, WORDS), max_size=6).map(b"".join))
 def test_a_glob_matches_characters(glob: tuple, key: bytes) -> None:
     program = compile_clauses([Clause((b"a",), key=(*glob,))])
@@ -62,7 +59,6 @@ def test_a_glob_matches_characters(glob: tuple, key: bytes) -> None:
     assert bool(program.decide(SUBJECT)) == (not glob or matches(glob, key))
 
 
-@settings(max_examples=400, deadline=None)
 @given(NEAR_AMOUNTS)
 def test_an_amount_is_read_as_the_reference_reads_it(text: bytes) -> None:
     kinds = {core.NUMBER: "number", core.SIZE: "size", core.DURATION: "duration", core.DATE: "date"}
@@ -73,7 +69,6 @@ def test_an_amount_is_read_as_the_reference_reads_it(text: bytes) -> None:
         assert (kinds[found[0]], found[1]) == (expected[0], expected[1] * 10**9)
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(clauses(), clauses(), FILE_LISTS), max_size=4), st.sampled_from([", ", "\n", ","]))
 def test_what_is_printed_parses_to_the_same(items: list[Item], separator: str) -> None:
     printed = show(items, separator)
