@@ -84,5 +84,5 @@ def row(name: str, rounds: list[Found]) -> str:
     for index in (1, 2):
         ratio = statistics.median(found.ways[index].per_decision_ns / found.ways[0].per_decision_ns for found in rounds)
         took = statistics.median(found.ways[index].per_decision_ns for found in rounds)
-        others.append(f"{ratio:,.0f} × ({took / 1000:,.3g} µs)")
+        others.append(f"{ratio:,.0f} × ({took / 1000:,.{2 if took < 1e5 else 0}f} µs)")
     return f"| {name} | {rounds[0].objects} | {evaluator / 1000:.3f} µs | {target} | {others[0]} | {others[1]} |"

@@ -134,14 +134,14 @@ def check(
 
 def bench(
     filter_text: FilterText,
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Time for each way of deciding.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="CPU time for each way of deciding.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure how fast a filter decides, beside the same rules in Python with `re` and with `fnmatch`.
 
-    The objects are made from the filter's own clauses: for up to 500 of them, spread over the list, one that matches
-    and one that just does not. All three ways must come to the same verdicts. The evaluator is measured in its own
-    loop, without what a call from Python adds (about 0.2 µs).
+    The objects are made from the filter's own clauses: for some of them, spread over the list, one that matches and
+    one that just does not. All three ways must come to the same verdicts. Counted is CPU time; the evaluator is
+    measured in its own loop, without what a call from Python adds (about 0.2 µs).
 
     Exit codes: 0 measured, 2 not a filter.
     """

@@ -121,7 +121,8 @@ class _Parser:
             self._fail("a comment begins after a blank; for the character itself write \\#")
         if self._at > after:
             self._fail(
-                "expected a comma or a new line between two items; a blank within a name is quoted or written \\ "
+                "expected a comma or a new line between two items; "
+                "a blank within a name is quoted, 'a b', or escaped, a\\ b"
             )
         if character == "]":
             self._fail("a ] that closes nothing; for the character itself write \\]")
