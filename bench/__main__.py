@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from bench import eviction, forward, standalone
+from bench import eviction, filters, forward, standalone
 
 
 def main() -> None:
@@ -20,7 +20,12 @@ def main() -> None:
     )
     forwarding.add_argument("--proxies", default="s3d,nginx", help="which to measure (default: %(default)s)")
     alone = suites.add_parser("standalone", help="s3d as a store, beside the disk's limit and nginx with static files")
-    for suite, names in ((forwarding, [each.name for each in forward.scenarios(True)]), (alone, standalone.NAMES)):
+    deciding = suites.add_parser("filters", help="how fast filters decide, beside the same rules in Python")
+    for suite, names in (
+        (forwarding, [each.name for each in forward.scenarios(True)]),
+        (alone, standalone.NAMES),
+        (deciding, filters.NAMES),
+    ):
         suite.add_argument("--quick", action="store_true", help="a fifth of the time, for a first look")
         suite.add_argument(
             "--only", action="append", default=[], choices=names, metavar="SCENARIO", help="only this one; repeatable"
@@ -34,9 +39,13 @@ def main() -> None:
     evicting.set_defaults(suite="eviction")
     forwarding.set_defaults(suite="forward")
     alone.set_defaults(suite="standalone")
+    deciding.set_defaults(suite="filters")
     options = parser.parse_args()
     # A terminated run must stop its servers too.
     signal.signal(signal.SIGTERM, end)
+    if options.suite == "filters":
+        filters.run(quick=options.quick, only=options.only, json_to=options.json)
+        return
     if options.suite == "standalone":
         standalone.run(quick=options.quick, only=options.only, json_to=options.json)
         return

@@ -35,6 +35,7 @@ __all__ = ["OPTIONS", "Config", "ConfigError", "Listener", "Option", "Origin", "
 GENERAL = "General"
 REMOTE = "Remote S3"
 STORAGE = "What s3d keeps"
+FILTERS = "Which objects"
 ACCESS = "Who may connect"
 LIMITS = "Limits"
 LOGGING = "Logging"
@@ -115,6 +116,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         "What becomes of a write that asks for x-amz-server-side-encryption: AES256, which s3d alone does not do. "
         "accept: stored as it is; answers do not say that it is encrypted. refuse: 501 NotImplemented.",
         choices=("accept", "refuse"))]
+
+    write_queue_filter: Annotated[str | None, Option(
+        "S3D_WRITE_QUEUE_FILTER", "filter", None, FILTERS,
+        "Which writes are queued, as a filter (docs/filters.md). Not set: all of them.")]
+    read_cache_filter: Annotated[str | None, Option(
+        "S3D_READ_CACHE_FILTER", "filter", None, FILTERS,
+        "Which objects are cached, as a filter (docs/filters.md). Not set: all of them.")]
+    filter_unknown: Annotated[Literal["exclude", "include"], Option(
+        "S3D_FILTER_UNKNOWN", "choice", "exclude", FILTERS,
+        "What a filter says of an object where that depends on tags or metadata that the remote keeps from s3d.",
+        choices=("exclude", "include"))]
 
     auth: Annotated[Literal["auto", "none", "sigv4"], Option(
         "S3D_AUTH", "choice", "auto", ACCESS,
@@ -224,6 +236,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             f"S3D_ENDPOINT lists {url} twice." for url in sorted({url for url in urls if urls.count(url) > 1})
             if not url.endswith(":0")
         ]  # fmt: skip
+        problems += self._filter_problems(with_files=False)
         loop = None if self.standalone else self.loop()
         # AWS_ENDPOINT_URL is for clients, and may well name this very s3d.
         if self.standalone and str(self.origins.get("S3_ENDPOINT", "")).endswith("S3_ENDPOINT"):
@@ -241,6 +254,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(*problems)
         return tuple(warnings)
 
+    def _filter_problems(self, *, with_files: bool) -> list[str]:
+        """What is wrong with the filters, each with the place in its text; with what is wrong with their files."""
+        from s3d.filters.errors import FilterError
+        from s3d.filters.parse import parse
+        from s3d.filters.source import read_sources
+
+        problems = []
+        for option in OPTIONS:
+            text = getattr(self, option.field) if option.kind == "filter" else None
+            if text is None:
+                continue
+            try:
+                read_sources(text) if with_files else parse(text)
+            except FilterError as error:
+                origin = self.origins.get(option.name, Origin("default"))
+                problems.append(f"{option.name} (from {origin}) is not a filter that can be used: {error}")
+        return problems
+
     def loop(self) -> Listener | None:
         """The listener that `S3_ENDPOINT` points back to, compared by name (no DNS look-up), else None."""
         if self.s3_endpoint is None:
@@ -256,7 +287,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def check_paths(self) -> tuple[str, ...]:
-        """Look at the files that the options name. Returns warnings; an unreadable TLS or CA file is `ConfigError`."""
+        """Look at the files that the options name. Returns warnings; `ConfigError` for one that is of no use."""
         problems = []
         for name, path in (
             ("S3D_TLS_CERT", self.tls_cert),
@@ -265,6 +296,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
                 problems.append(f"{name}: {path} is not a file that this user can read.")
+        problems += self._filter_problems(with_files=True)
         if problems:
             raise ConfigError(*problems)
         existing = self.local_dir
@@ -282,6 +314,9 @@ OPTIONS: tuple[Option, ...] = tuple(
     if isinstance(extra, Option)
 )
 """The table, in the order of the fields of `Config`."""
+
+FILTER_KEYS = frozenset(option.key for option in OPTIONS if option.kind == "filter")
+"""Lists of these are joined by line breaks in a TOML file: a comment in one item must not hide the next."""
 
 FOREIGN_NAMES = ("S3D_BUILD",)
 """Variables that begin with S3D_ and are no options: the build flavour of setup.py."""
@@ -398,7 +433,7 @@ def read_file(path: Path, problems: list[str]) -> dict[str, str]:
         if key not in known:
             hint = suggestion(key.removeprefix("s3d_"), known)
             problems.append(f"{path}: {key} is not an option.{hint}")
-        elif (text := toml_text(value)) is None:
+        elif (text := toml_text(value, "\n" if key in FILTER_KEYS else ",")) is None:
             problems.append(f"{path}: {key} must be text, a number, true, false or a list of texts.")
         elif key in found:
             problems.append(f"{path}: {key} is given twice.")
@@ -416,14 +451,17 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, An
     return pairs
 
 
-def toml_text(value: object) -> str | None:
-    """A TOML value as a user would write it in the environment; None when it has no such form."""
+def toml_text(value: object, separator: str = ",") -> str | None:
+    """A TOML value as a user would write it in the environment; None when it has no such form.
+
+    ``separator`` stands between the items of a list.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ",".join(value)
+        return separator.join(value)
     return None
 
 

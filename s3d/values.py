@@ -284,7 +284,9 @@ def format_duration(seconds: float | None) -> str:
     return f"{seconds:g}s"
 
 
-Kind = Literal["bool", "int", "size", "duration", "choice", "path", "url", "listeners", "hosts", "id", "secret"]
+Kind = Literal[
+    "bool", "int", "size", "duration", "choice", "path", "url", "listeners", "hosts", "id", "secret", "filter"
+]  # fmt: skip
 UNIT_SUFFIX: dict[str, str] = {"size": "_bytes", "duration": "_s"}
 """Fields name their unit last; environment variables and keys do not, their values carry it."""
 
@@ -355,6 +357,8 @@ class Option(msgspec.Struct, frozen=True):
                 return read_access_key_id(text)
             case "secret":
                 return read_secret(text)
+            case "filter":
+                return text  # `Config.validate` parses it: what is wrong with it takes more than a sentence
 
     def show(self, value: Any) -> str:
         """The text of a typed value as a user would write it, `***` for a secret, empty for "not set"."""

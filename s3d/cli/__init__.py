@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from s3d import __version__
-from s3d.cli import api, bench, buckets, daemon, listing, objects, store, transfer
+from s3d.cli import api, bench, buckets, daemon, filters, listing, objects, store, transfer
 from s3d.cli.console import ERROR, INTERRUPTED, USAGE, Failure, note
 from s3d.config import ConfigError
 
-GROUPS = (daemon, listing, transfer, objects, buckets, store, api, bench)
+GROUPS = (daemon, listing, transfer, objects, buckets, store, filters, api, bench)
 """The modules of the commands, in the order of `s3d --help`. A new group is one more name here."""
 
 HELP = """S3 beside your applications: a daemon that serves the S3 API on a local address, out of a directory of its

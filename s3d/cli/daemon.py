@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from s3d import config as configuration
 from s3d.cli import address, client
-from s3d.cli.console import ERROR, OK, Failure, human_size, human_time, note, plural, print_json
+from s3d.cli.console import ERROR, OK, Failure, human_size, human_time, note, plural, print_json, visible
 from s3d.config import OPTIONS, Option
 
 STATUS_TIMEOUT_S = 10.0
@@ -138,7 +138,7 @@ def show_config(
             if line.section != section:
                 print(f"{'' if not section else chr(10)}{line.section}")
                 section = line.section
-            print(f"  {line.name:{width}}  {line.value or '-':{value_width}}  {line.origin}")
+            print(f"  {line.name:{width}}  {visible(line.value) or '-':{value_width}}  {line.origin}")
         for warning in warnings:
             note(f"s3d: {warning}")
     if problems:

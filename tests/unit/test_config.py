@@ -442,3 +442,33 @@ def test_settings_show_the_aws_variables_that_are_set() -> None:
     lines = {line.name: line.value for line in config.settings(load({}, environ), environ)}
     assert (lines["AWS_PROFILE"], lines["AWS_SESSION_TOKEN"]) == ("production", "***")
     assert "AWS_ROLE_ARN" not in lines
+
+
+# --- filters
+
+
+@pytest.mark.parametrize("name", ["S3D_WRITE_QUEUE_FILTER", "S3D_READ_CACHE_FILTER"])
+def test_a_filter_that_does_not_parse_is_refused_with_the_place(name: str) -> None:
+    assert refused({name: "logs/*[tga:x]"}) == (
+        f"{name} (from environment {name}) is not a filter that can be used: line 1, column 8: "
+        "no attribute is called tga; did you mean tag?\n    logs/*[tga:x]\n           ^^^"
+    )
+
+
+def test_a_filters_files_are_looked_at_before_the_start() -> None:
+    loaded = load({}, {"S3D_READ_CACHE_FILTER": "@/nowhere/hot"})
+    with pytest.raises(ConfigError, match=r"S3D_READ_CACHE_FILTER .*the file /nowhere/hot cannot be read"):
+        loaded.check_paths()
+
+
+def test_filters_are_not_set_by_default_and_exclude_what_they_cannot_know() -> None:
+    loaded = load({}, {})
+    assert (loaded.write_queue_filter, loaded.read_cache_filter, loaded.filter_unknown) == (None, None, "exclude")
+    assert "exclude, include" in refused({"S3D_FILTER_UNKNOWN": "maybe"})
+
+
+def test_a_filter_is_a_list_or_lines_in_the_file_and_a_comment_ends_with_its_item(tmp_path: Path) -> None:
+    environ = toml(tmp_path, 'read_cache_filter = ["logs/* # hot", "!logs/tmp/*"]')
+    assert load({}, environ).read_cache_filter == "logs/* # hot\n!logs/tmp/*"
+    environ = toml(tmp_path, 'read_cache_filter = """\nlogs/*\n!logs/tmp/* # not these\n"""')
+    assert load({}, environ).read_cache_filter == "logs/*\n!logs/tmp/* # not these"

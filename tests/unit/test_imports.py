@@ -33,7 +33,8 @@ ONLY: dict[str, frozenset[str]] = {
     "fuse": frozenset({"remote", "s3", "_core", "telemetry"}),
     # Everyone may import these two's definitions, or none but the top may: they must not draw others in.
     "telemetry": frozenset({"_core"}),
-    "config": frozenset({"s3", "telemetry", "values"}),
+    # Filters are options, and are refused at start as any other wrong value is.
+    "config": frozenset({"s3", "telemetry", "values", "filters"}),
     # The kinds of value that configuration and command line speak.
     "values": frozenset(),
     # The switch by which tests make durable steps fail, and nothing else.

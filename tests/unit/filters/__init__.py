@@ -1,0 +1,1 @@
+"""Tests of the filters: their language, their evaluator, their files."""
