@@ -36,6 +36,8 @@ cdef class Channel:
     cdef Py_ssize_t splice_size   # how much of it to offer at a time; 0: not known yet
     cdef bint mute                # the peer takes nothing any more, but may still have something to say
     cdef bint lost                # connection_lost was called, or we aborted
+    cdef bint heeds_last_words    # what the peer said before its end counts also when sending failed; set by subclasses
+    cdef int spare_fd             # the same socket while the transport has bytes to send, for those; -1
     cdef double progress_s        # when bytes last moved in the direction we wait for, CLOCK_MONOTONIC
     cdef int64_t received_bytes
     cdef int64_t sent_bytes
@@ -63,6 +65,7 @@ cdef class Channel:
     cdef int send_at_once(self, const uint8_t *data, Py_ssize_t size, bint more) except -1
     cdef Py_ssize_t send_file(self, int fd, int64_t offset, Py_ssize_t size) except -1
     cdef bint sends_at_once(self) except -1
+    cdef int _hear_last_words(self) except -1
     cdef int leave_to_transport(self, object data) except -1
     cdef int pause_for_turn(self) except -1
     cdef int uncork(self) except -1

@@ -43,6 +43,7 @@ cdef extern from "<sys/socket.h>" nogil:
     struct msghdr:
         iovec *msg_iov
         size_t msg_iovlen
+    ssize_t c_recv "recv"(int fd, void *data, size_t size, int flags)
     ssize_t c_sendmsg "sendmsg"(int fd, const msghdr *message, int flags)
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
@@ -51,6 +52,10 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<sys/sendfile.h>" nogil:
     ctypedef long off_t
     ssize_t c_sendfile "sendfile"(int out_fd, int in_fd, off_t *offset, size_t size)
+
+cdef extern from "<unistd.h>" nogil:
+    int c_dup "dup"(int fd)
+    int c_close "close"(int fd)
 
 cdef extern from "<sys/ioctl.h>" nogil:
     int ioctl(int fd, unsigned long request, int *value)
@@ -97,7 +102,12 @@ cdef class Channel:
     def __cinit__(self):
         self.fd = -1
         self.watched_fd = -1
+        self.spare_fd = -1
         self.corked = Octets()
+
+    def __dealloc__(self):
+        if self.spare_fd >= 0:
+            c_close(self.spare_fd)
 
     # What the transport calls.
 
@@ -115,11 +125,31 @@ cdef class Channel:
         self.opened()
 
     def connection_lost(self, error):
+        cdef bint cut = self.lost  # by ourselves
         self.lost = True
         self.fd = -1
         self.watched_fd = -1
         self.transport = None
+        if self.spare_fd >= 0:
+            try:
+                if error is not None and not cut:
+                    self._hear_last_words()
+            finally:
+                c_close(self.spare_fd)
+                self.spare_fd = -1
         self.closed(error)
+
+    cdef int _hear_last_words(self) except -1:
+        """Take in what had arrived when the transport failed to send, and closed its socket without reading it.
+
+        A server that refuses an upload answers and closes with bytes of it unread, which resets the connection (RFC
+        9112 §9.6); its answer may be in our receive buffer by then.
+        """
+        cdef Py_ssize_t size = c_recv(self.spare_fd, <char *>_buffer, BODY_READ_SIZE, MSG_DONTWAIT)
+        if size > 0:
+            self.received_bytes += size
+            self.received(<const uint8_t *><char *>_buffer, size)
+        return 0
 
     def get_buffer(self, Py_ssize_t hint):
         if self.splices:
@@ -144,11 +174,16 @@ cdef class Channel:
 
     def pause_writing(self):
         self.write_paused = True
+        if self.heeds_last_words and self.fd >= 0 and self.spare_fd < 0:
+            self.spare_fd = c_dup(self.fd)
         self.unsent_seen = -1
         self.unwritable()
 
     def resume_writing(self):
         self.write_paused = False
+        if self.spare_fd >= 0:
+            c_close(self.spare_fd)
+            self.spare_fd = -1
         self.progress_s = monotonic()
         if not self.lost:
             self.writable()

@@ -62,6 +62,7 @@ cdef class RemoteConnection(Channel):
 
     def __init__(self, owner, double first_byte_timeout_s, double stall_timeout_s, double total_timeout_s=0.0):
         self.owner = owner
+        self.heeds_last_words = True
         self.first_byte_timeout_s = first_byte_timeout_s
         self.stall_timeout_s = stall_timeout_s
         self.total_timeout_s = total_timeout_s
@@ -140,8 +141,7 @@ cdef class RemoteConnection(Channel):
         cdef Stage stage = self.stage
         cdef _Outgoing outgoing = self.outgoing
         self.continue_since_s = 0
-        self.source = None
-        self.stage = None
+        self.source = self.stage = None
         self.progress_s = monotonic()
         if source is None or outgoing is None:
             return 0
@@ -325,8 +325,7 @@ cdef class RemoteConnection(Channel):
                 promise.reject(error)
                 return 0
             outgoing.cancel(ConnectionAbortedError("the remote answered before it had the whole request"))
-            self.source = None
-            self.stage = None
+            self.source = self.stage = None
         if self.body is None:
             self._release()
         else:
@@ -356,8 +355,7 @@ cdef class RemoteConnection(Channel):
         cdef Stage source = self.source
         self.promise = None
         self.outgoing = None
-        self.source = None
-        self.stage = None
+        self.source = self.stage = None
         self.parser = None
         self.reusable = False
         self.abort()
@@ -390,6 +388,8 @@ cdef class RemoteConnection(Channel):
         return False
 
     cdef int closed(self, object error) except -1:
+        if self.body is not None and self.body.complete:
+            self.body = None  # all of it is here, for whoever reads it
         if self.promise is not None or self.body is not None or self.outgoing is not None:
             self._fail(self._disconnected())
         self.parser = None

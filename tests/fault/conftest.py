@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from servers.daemon import S3dDaemon
-from servers.raw import RawConnection
+from servers.raw import RawConnection, exchange
 from servers.remotes import REMOTE_CREDENTIALS
 from servers.scripted import ScriptedRemote
 
+STATUS = b"GET /_s3d/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # A remote that misbehaves is worth a warning; a traceback never is.
 FAULTS = r" WARNING s3d\.(remote|server): "
 # Short enough to wait for, long enough for a machine under load.
@@ -61,6 +63,11 @@ def daemon(_impatient: S3dDaemon, scripted: ScriptedRemote) -> Iterator[S3dDaemo
     yield _impatient
     assert _impatient.process.running, f"s3d has ended:\n{_impatient.log[-4000:]}"
     _impatient.check_log()
+    # While it doubts the remote it goes on connecting to it, into the next test.
+    scripted.listen()
+    deadline = time.monotonic() + 5
+    while b'"state": "online"' not in exchange(_impatient.endpoint, STATUS).body and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @pytest.fixture
