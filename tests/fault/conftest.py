@@ -65,6 +65,7 @@ def daemon(_impatient: S3dDaemon, scripted: ScriptedRemote) -> Iterator[S3dDaemo
     _impatient.check_log()
     # While it doubts the remote it goes on connecting to it, into the next test.
     scripted.listen()
+    scripted.hang_up()
     deadline = time.monotonic() + 5
     while b'"state": "online"' not in exchange(_impatient.endpoint, STATUS).body and time.monotonic() < deadline:
         time.sleep(0.1)
