@@ -8,9 +8,8 @@ blocks (`Pace`), while the worker computes the MD5 of the blocks in their order.
 Memory: one block per body and `MAX_QUEUED_ALL` for all together.
 
 Threads: everything runs on the event loop's thread but `_work`, of which at most one runs per spool. The worker alone
-touches the MD5 and, while it runs, the blocks it has taken; it looks at `closed` between two batches. Whoever closes a
-spool under a running worker leaves file and blocks to it. The worker takes the GIL back once per batch: behind a busy
-event loop it waits for it up to the interpreter's switch interval of 5 ms.
+touches the MD5 and, while it runs, the blocks it has taken; it looks at `closed` between two batches, after each of
+which it waits for the GIL, up to 5 ms behind a busy loop. Who closes a spool under it leaves it file and blocks.
 """
 
 import os
