@@ -134,6 +134,8 @@ cdef class Channel:
             try:
                 if error is not None and not cut:
                     self._hear_last_words()
+            except Exception:
+                _log.exception("what a peer said last could not be taken in")  # and `closed` tells who waits
             finally:
                 c_close(self.spare_fd)
                 self.spare_fd = -1

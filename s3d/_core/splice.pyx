@@ -32,6 +32,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int pipe2(int *ends, int flags)
+    int c_close "close"(int fd)
     ssize_t c_read "read"(int fd, void *data, size_t size)
 
 # Offered at a time: little at first, then as much as pays (beyond 1 MiB, others wait for nothing gained), which is also
@@ -65,6 +66,15 @@ cdef Py_ssize_t _move(int source, int to, Py_ssize_t size) noexcept nogil:
         moved = c_splice(source, NULL, to, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
         if moved >= 0 or errno != EINTR:
             return moved
+
+
+cdef int _drop_pipe() except -1:
+    """With what is in it: nobody else may ever get that. The next body makes another."""
+    global _output, _input
+    c_close(_output)
+    c_close(_input)
+    _output = _input = -1
+    return 0
 
 
 cdef bytes _take_out(Py_ssize_t size):
@@ -107,7 +117,11 @@ cdef int64_t move_on(Channel source, Channel to, int64_t size) except -1:
     to.sent_bytes += moved
     source.progress_s = to.progress_s = monotonic()
     if left:
-        data = _take_out(left)
+        try:
+            data = _take_out(left)
+        except BaseException:
+            _drop_pipe()
+            raise  # out of the source's callback, which ends its connection, and the body with it
         if failed:
             to.send_failed()
         else:
